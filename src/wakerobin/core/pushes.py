@@ -1,0 +1,120 @@
+"""What is sent through a push service, and how one try of it can end (words of APNs, FCM, RFC 8030)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from wakerobin.core.values import PushTarget
+
+
+class PushType(enum.StrEnum):
+    """The `type` of a payload; the list of the API."""
+
+    CALL = "call"
+    RENEW = "renew"
+    EXPIRY_WARNING = "expiry-warning"
+    EXPIRED = "expired"
+    MISSED_CALL = "missed-call"
+    TARGETS_NEEDED = "targets-needed"
+    CREDENTIALS_NEEDED = "credentials-needed"
+
+
+class Lane(enum.StrEnum):
+    """What may wait for what: calls wait for nothing and have connections of their own."""
+
+    CALLS = "calls"
+    NOTICES = "notices"
+    WARNINGS = "warnings"
+    RENEWALS = "renewals"
+
+
+LANES: dict[PushType, Lane] = {
+    PushType.CALL: Lane.CALLS,
+    PushType.RENEW: Lane.RENEWALS,
+    PushType.EXPIRY_WARNING: Lane.WARNINGS,
+    PushType.EXPIRED: Lane.NOTICES,
+    PushType.MISSED_CALL: Lane.NOTICES,
+    PushType.TARGETS_NEEDED: Lane.WARNINGS,
+    PushType.CREDENTIALS_NEEDED: Lane.WARNINGS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushMessage:
+    """One push to one target: what it says, until when it is of use, and its key at the provider."""
+
+    type: PushType
+    id: str
+    """A lower-case UUID, the same on each attempt (`apns-id`)."""
+    target: PushTarget
+    app: str
+    title: str = ""
+    text: str = ""
+    """What the user reads; empty for silent pushes."""
+    payload: dict[str, Any] = field(default_factory=dict)
+    """The JSON object of api.md "Payload", the same for every provider."""
+    expires_at: int
+    """Epoch milliseconds after which nobody wants it; 0: one attempt, never stored."""
+    collapse_key: str = ""
+    """At most 64 bytes; a newer push with the same key replaces this one."""
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.target.id))
+
+    @property
+    def lane(self) -> Lane:
+        """The lane in which it travels."""
+        return LANES[self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The push service took it. Accepted is not shown."""
+
+    provider_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetGone:
+    """The target is no more. The only outcome that may end a push registration.
+
+    `certain` is False for verdicts that may also mean that *we* are misconfigured (law 5, suspect).
+    `gone_at`: epoch milliseconds at which the provider says it ended; 0 where it does not say.
+    """
+
+    reason: str
+    certain: bool = True
+    gone_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Too many: try again after `retry_after` milliseconds (0: the caller's back-off)."""
+
+    reason: str
+    retry_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The push service could not be asked or could not serve; the push may be tried again.
+
+    `processed`: None where nobody can know whether it was delivered, False where it certainly was not.
+    """
+
+    reason: str
+    retry_after: int = 0
+    processed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """This push is refused for good. `ours`: our credential, topic or environment is wrong."""
+
+    reason: str
+    ours: bool = False
+
+
+Outcome: TypeAlias = Accepted | TargetGone | Throttled | Unavailable | Rejected

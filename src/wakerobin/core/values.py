@@ -1,0 +1,258 @@
+"""The nouns of Wakerobin: frozen values that rooms hand to each other.
+
+Times are integer epoch milliseconds and end in `_at`; durations are integer milliseconds (`Duration`).
+Ids of rows are positive integers that the store gives out; 0 means "not stored yet".
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import NewType
+
+Duration = NewType("Duration", int)
+"""Milliseconds. In the configuration written as `250ms`, `5s`, `30m`, `12h` or `7d`."""
+
+SLOTS = 4096
+"""Fixed partitions of the accounts; `slot` = hash(app, aor) & 4095, never changes."""
+
+
+class Secret:
+    """Text that must not be seen: its `repr` and `str` hide it, only `reveal()` gives it out."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself. Whoever calls this answers for where it goes."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Transport(enum.StrEnum):
+    """How SIP travels (RFC 3261 section 18; TLS and WebSocket follow later)."""
+
+    UDP = "udp"
+    TCP = "tcp"
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the transport itself delivers or fails: then nothing is retransmitted."""
+        return self is not Transport.UDP
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One way to reach a peer (RFC 5626): transport, both ends, and for streams the connection."""
+
+    transport: Transport
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    connection: int = 0
+    """0 for UDP; else a number that is never used twice in a run of the server."""
+
+    def __str__(self) -> str:
+        host, port = self.remote
+        return f"{self.transport}:[{host}]:{port}" if ":" in host else f"{self.transport}:{host}:{port}"
+
+
+class Algorithm(enum.StrEnum):
+    """The digest algorithms that are kept and answered (RFC 8760)."""
+
+    MD5 = "MD5"
+    SHA_256 = "SHA-256"
+
+
+@dataclass(frozen=True, slots=True)
+class RealmKey:
+    """One HA1, hex: acts as this user in this realm, and nowhere else (RFC 7616 section 3.4.2)."""
+
+    realm: str
+    algorithm: Algorithm
+    ha1: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What answers the PBX's challenges: a password that still waits for its proof, or HA1s."""
+
+    username: str
+    password: Secret | None = None
+    keys: tuple[RealmKey, ...] = ()
+
+    def key(self, realm: str, algorithm: Algorithm) -> Secret | None:
+        """Return the HA1 kept for a realm and algorithm, if any."""
+        return next((k.ha1 for k in self.keys if (k.realm, k.algorithm) == (realm, algorithm)), None)
+
+
+class BindingState(enum.StrEnum):
+    """Where the binding of an account at its PBX stands; the words of the API."""
+
+    UNPROVEN = "unproven"
+    REGISTERING = "registering"
+    REGISTERED = "registered"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    CREDENTIALS_NEEDED = "credentials-needed"
+    STEPPED_ASIDE = "stepped-aside"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An address-of-record at a PBX that we keep registered. Unique by (app, aor)."""
+
+    id: int = 0
+    slot: int
+    app: str
+    aor: str
+    """`sip:user@domain`, normalised."""
+    auth_user: str
+    registrar: str
+    """`host[:port]`, or empty for the domain of the AOR."""
+    outbound_proxy: str = ""
+    """A SIP URI, or empty."""
+    transport: Transport = Transport.UDP
+    contact_user: str
+    """The random user part of our Contact at the PBX: who knows it can ring the phone."""
+    instance: str
+    """`urn:uuid:…` of our `+sip.instance` towards the PBX."""
+    proven: bool = False
+    """Whether the PBX has answered a challenged REGISTER with 2xx."""
+    realm: str = ""
+    """The realm that the registrar asked last and accepted; empty before the proof."""
+    algorithm: Algorithm = Algorithm.MD5
+    """The algorithm with which our own binding was last accepted."""
+    state: BindingState = BindingState.UNPROVEN
+    """Stored only where it changes for longer than a refresh: trouble, recovery, the first proof."""
+    reason_code: str = ""
+    reason: str = ""
+    state_since_at: int = 0
+    created_at: int
+
+
+class Platform(enum.StrEnum):
+    """What the app runs on."""
+
+    IOS = "ios"
+    ANDROID = "android"
+    WEB = "web"
+    DESKTOP = "desktop"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRegistration:
+    """One installation's wish to be woken for one account."""
+
+    id: int = 0
+    public_id: str
+    """`pr_…`, the id of the API."""
+    account_id: int
+    app: str
+    installation: str
+    """The installation id that the app made; never sent to a PBX."""
+    sip_instance: str
+    """`urn:uuid:…` by which a REGISTER of this installation is recognised (a keyed hash)."""
+    secret_hash: bytes
+    previous_secret_hash: bytes = b""
+    previous_secret_until: int = 0
+    """The old secret works until the new one is first used, at most until then."""
+    proven: bool = False
+    """Whether its own credentials were proven. Before that: no push, no call, erased after 15 minutes."""
+    platform: Platform = Platform.OTHER
+    locale: str = ""
+    time_zone: str = ""
+    display_name: str = ""
+    lifetime: Duration
+    """Of this registration, clamped to the policy of its app."""
+    capabilities: dict[str, bool] = field(default_factory=dict)
+    created_at: int
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.public_id))
+
+
+class Provider(enum.StrEnum):
+    """A push service. The names of the API."""
+
+    APNS = "apns"
+
+
+class Purpose(enum.StrEnum):
+    """What a target may be used for; iOS has a token for each."""
+
+    CALL = "call"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushTarget:
+    """Where pushes of a registration go. Unique by (app, provider, token, registration)."""
+
+    id: int = 0
+    registration_id: int
+    provider: Provider
+    purposes: frozenset[Purpose]
+    token: Secret
+    topic: str = ""
+    """Empty: the app's topic. For APNs the bundle id, without `.voip`."""
+    environment: str = ""
+    """APNs: `production` or `sandbox`; empty: the app's."""
+    reported_at: int
+    """When the app reported this token last."""
+    accepted_at: int = 0
+    """When a push service accepted a push to it last; 0 for never."""
+    refused_at: int = 0
+    """First refusal of a suspect verdict that has not been settled (life.md law 5); 0 for none."""
+
+
+class Ended(enum.StrEnum):
+    """Why a push registration's life is over."""
+
+    EXPIRED = "expired"
+    DELETED = "deleted"
+    TARGETS_GONE = "targets-gone"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """The narrow, hot record of one push registration's life; `step` counts along the plan."""
+
+    id: int
+    """The id of its push registration."""
+    slot: int
+    expires_at: int
+    next_at: int | None
+    """A lower bound of the next moment at which anything can be due; None after the end."""
+    generation: int = 1
+    step: int = 0
+    """How many entries of the plan were decided; only grows inside a generation."""
+    lifetime: Duration
+    renewed_at: int
+    """The last use."""
+    renewal_sent_at: int = 0
+    """When a renewal push of this generation was first handed over (accepted); 0 for never."""
+    warning_tried_at: int = 0
+    """When the last warning of the plan was first tried; 0 for not yet."""
+    warned_at: int = 0
+    """When a warning of this generation was last accepted by a push service; 0 for never."""
+    warning_settled: bool = False
+    """The last warning was accepted, finally refused, or cannot be shown (law 3)."""
+    ended: Ended | None = None
+    ended_at: int = 0

@@ -1,0 +1,130 @@
+"""The two doors of SIP: the network below the transaction layer, and the transaction layer below the services."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
+
+from wakerobin.core.sip.message import Message
+from wakerobin.core.values import Flow, Transport
+
+
+class SipReceiver(Protocol):
+    """Who is told what the network brings."""
+
+    def receive(self, message: Message, flow: Flow) -> None:
+        """Take a message that passed the strict edge check. It came over `flow`."""
+        ...
+
+    def heard(self, flow: Flow) -> None:
+        """Something that was no message (a keep-alive) came over `flow`."""
+        ...
+
+    def flow_closed(self, flow: Flow, reason: str) -> None:
+        """A stream ended, or could not be opened, or a datagram could not be sent."""
+        ...
+
+
+class SipEndpoint(Protocol):
+    """The sockets: sends bytes over flows and opens new ones. Never blocks, never raises for the network."""
+
+    def send(self, flow: Flow, data: bytes) -> bool:
+        """Send, or queue while the stream connects. False: the flow is known to be dead."""
+        ...
+
+    def flow_to(self, transport: Transport, address: str, port: int, local: str = "") -> Flow:
+        """Return a flow to a resolved address: the listening socket for UDP, a shared connection for streams.
+
+        A stream that cannot be opened, or an address that the destination policy refuses, ends in `flow_closed`.
+        """
+        ...
+
+    def local_address(self, transport: Transport, remote: str) -> tuple[str, int]:
+        """Return the address and port under which `remote` can reach us: the route's own address."""
+        ...
+
+    def is_open(self, flow: Flow) -> bool:
+        """Whether the flow can still carry a message, as far as is known. Always True for UDP."""
+        ...
+
+    def close_flow(self, flow: Flow) -> None:
+        """Close a stream (a peer that broke the rules). Nothing happens for UDP."""
+        ...
+
+
+class Resolver(Protocol):
+    """Names to addresses (RFC 3263; NAPTR and SRV follow later)."""
+
+    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
+        """Return (address, port) in the order to try; empty where the name does not resolve. Never raises."""
+        ...
+
+
+class ResponseFailure(Protocol):
+    """Marker for the two ways a request can end without a response."""
+
+
+OnResponse: TypeAlias = Callable[[Message], None]
+"""Called for each response that the client transaction passes up (INVITE: several)."""
+
+OnFailure: TypeAlias = Callable[[str], None]
+"""Called once if there is no final response: `"timeout"` or `"transport: …"`."""
+
+
+class ClientTransactionHandle(Protocol):
+    """A request under way."""
+
+    @property
+    def branch(self) -> str:
+        """The branch of our Via."""
+        ...
+
+    def cancel(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """INVITE only: send CANCEL now if a provisional has come, else as soon as one comes (RFC 3261 9.1)."""
+        ...
+
+    def abandon(self) -> None:
+        """Stop retransmitting and forget it; later responses are strays. For a branch that a new flow replaced."""
+        ...
+
+
+class ServerTransactionHandle(Protocol):
+    """A request that we owe an answer."""
+
+    @property
+    def request(self) -> Message:
+        """The request as it came (Via `received`/`rport` filled in)."""
+        ...
+
+    @property
+    def flow(self) -> Flow:
+        """Where it came from."""
+        ...
+
+    def respond(self, response: Message) -> None:
+        """Send a provisional or the final response by RFC 3261 18.2.2 and RFC 3581."""
+        ...
+
+
+class TransactionLayer(Protocol):
+    """Client and server transactions over the endpoint: what every SIP service talks to."""
+
+    def request(
+        self, message: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure, branch: str = ""
+    ) -> ClientTransactionHandle:
+        """Put our Via on top (with `branch`, else a new one) and send the request in a client transaction."""
+        ...
+
+    def send_ack(self, ack: Message, flow: Flow) -> None:
+        """Put our Via on top and send an ACK for a 2xx, outside any transaction (RFC 3261 13.2.2.4)."""
+        ...
+
+    def respond_stateless(self, response: Message, flow: Flow) -> None:
+        """Send a response that belongs to no transaction of this run (a call taken up after a restart).
+
+        Goes to the top Via's received/rport; `flow` is used if it is still open, else a new one is made.
+        """
+        ...
+
+
+ResolveFlow: TypeAlias = Callable[[str], Awaitable[Flow | None]]
