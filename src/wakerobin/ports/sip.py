@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from wakerobin.core.sip.message import Message
@@ -55,13 +55,11 @@ class SipEndpoint(Protocol):
 class Resolver(Protocol):
     """Names to addresses (RFC 3263; NAPTR and SRV follow later)."""
 
-    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
+    async def resolve(
+        self, host: str, port: int | None, transport: Transport
+    ) -> list[tuple[str, int]]:
         """Return (address, port) in the order to try; empty where the name does not resolve. Never raises."""
         ...
-
-
-class ResponseFailure(Protocol):
-    """Marker for the two ways a request can end without a response."""
 
 
 OnResponse: TypeAlias = Callable[[Message], None]
@@ -110,7 +108,12 @@ class TransactionLayer(Protocol):
     """Client and server transactions over the endpoint: what every SIP service talks to."""
 
     def request(
-        self, message: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure, branch: str = ""
+        self,
+        message: Message,
+        flow: Flow,
+        on_response: OnResponse,
+        on_failure: OnFailure,
+        branch: str = "",
     ) -> ClientTransactionHandle:
         """Put our Via on top (with `branch`, else a new one) and send the request in a client transaction."""
         ...
@@ -125,6 +128,3 @@ class TransactionLayer(Protocol):
         Goes to the top Via's received/rport; `flow` is used if it is still open, else a new one is made.
         """
         ...
-
-
-ResolveFlow: TypeAlias = Callable[[str], Awaitable[Flow | None]]

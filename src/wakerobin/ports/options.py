@@ -1,0 +1,172 @@
+"""Every option, once: key in `wakerobin.toml`, `WAKEROBIN_…` in the environment, and a row in the docs.
+
+`settings` fills these records; nobody else reads files or the environment. Durations are milliseconds
+here and text such as `7d` in the configuration. `field(metadata={"help": …})` is the sentence of the docs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wakerobin.core.values import Duration, Secret
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def _option(default: Any, help_: str) -> Any:
+    return field(default=default, metadata={"help": help_})
+
+
+def _table(factory: Any, help_: str) -> Any:
+    return field(default_factory=factory, metadata={"help": help_})
+
+
+def _duration(milliseconds: int, help_: str) -> Any:
+    return field(default=Duration(milliseconds), metadata={"help": help_})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipOptions:
+    """`[sip]`: where SIP is spoken and its limits."""
+
+    listen: tuple[str, ...] = _option(
+        ("udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"), "Listeners, `transport:address:port`."
+    )
+    public: str = _option(
+        "", "Name or address under which phones reach this server. Empty: the local address."
+    )
+    towards: dict[str, str] = _table(
+        dict,
+        'Our address as seen from a network, `{"192.168.1.0/24" = "192.168.1.9"}`; '
+        "by default the local address of the route.",
+    )
+    allow_private: tuple[str, ...] = _option(
+        (), "Private networks that may be PBXs or push hosts, e.g. `192.168.1.0/24`."
+    )
+    wake_timeout: Duration = _duration(30 * SECOND, "How long a call waits for a phone to wake.")
+    ring_timeout: Duration = _duration(120 * SECOND, "How long a phone may ring.")
+    ringback: str = _option(
+        "pushed",
+        "When the caller hears ringing: `immediate`, `pushed` (a push was accepted) or `device`.",
+    )
+    live_flow: Duration = _duration(
+        15 * SECOND, "A flow that brought something this recently needs no push beside the INVITE."
+    )
+    live_flow_answer: Duration = _duration(
+        1 * SECOND, "How long such a flow has to answer before its phone is pushed too."
+    )
+    phone_expires_min: Duration = _duration(60 * SECOND, "Shortest expiry granted to phones.")
+    phone_expires_max: Duration = _duration(3600 * SECOND, "Longest expiry granted to phones.")
+    register_expires: Duration = _duration(600 * SECOND, "The expiry asked of PBXs.")
+    register_rate: float = _option(50.0, "REGISTERs a second to one registrar, at most.")
+    register_burst: int = _option(50, "REGISTERs to one registrar that may go at once.")
+    unproven_rate: float = _option(
+        1.0, "REGISTERs with unproven credentials a second to one registrar, at most."
+    )
+    unproven_refusals: int = _option(
+        4, "Refused enrolments per registrar in ten minutes; beyond it enrolments wait."
+    )
+    call_sources: tuple[str, ...] = _option(
+        (), "Networks beside the PBX's own addresses that may ring phones."
+    )
+    call_sources_policy: str = _option(
+        "learn", "`learn`: accept calls from elsewhere and show the address; `strict`: refuse them."
+    )
+    t1: Duration = _duration(500, "RFC 3261 T1. Change it in tests only.")
+    max_breadth: int = _option(60, "RFC 5393 Max-Breadth.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """`[http]`: the app's API."""
+
+    listen: str = _option("127.0.0.1:8088", "`address:port` of the API; empty turns it off.")
+    tls_cert: str = _option("", "Certificate file (PEM) of the API.")
+    tls_key: str = _option("", "Key file (PEM) of the API.")
+    trusted_proxies: tuple[str, ...] = _option(
+        (), "Networks of TLS proxies whose X-Forwarded-For and -Proto are believed."
+    )
+    hosts: tuple[str, ...] = _option((), "Host names that are answered; empty answers all.")
+    enrolments_per_hour: int = _option(60, "Enrolments from one address (IPv6: /64) an hour.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """`[store]`: where state lives."""
+
+    url: str = _option("sqlite:wakerobin.db", "`sqlite:FILE`, relative to the data folder.")
+    data_dir: str = _option("", "The data folder; empty: the platform's.")
+    key_file: str = _option(
+        "", "The vault's key, outside the data folder; empty: in the configuration folder."
+    )
+    max_pages: int = _option(0, "Limit of the database file in pages (0: none).")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifetimeOptions:
+    """`[apps.NAME.lifetime]`: the life of a push registration (docs/life.md)."""
+
+    lifetime: Duration = _duration(7 * DAY, "From the last use of the app.")
+    renewal_from: Duration = _duration(24 * HOUR, "Silent renewals start this long before the end.")
+    renewal_every: Duration = _duration(1 * HOUR, "…and repeat this often until one works.")
+    warnings: tuple[Duration, ...] = _option(
+        (Duration(12 * HOUR), Duration(1 * HOUR)), "Visible warnings this long before the end."
+    )
+    grace_limit: Duration = _duration(
+        48 * HOUR, "How long a life waits for its last warning to be settled."
+    )
+    unregistered_limit: Duration = _duration(
+        12 * HOUR, "A refused account ends after this; a waiting password is erased."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApnsOptions:
+    """`[apps.NAME.apns]`: Apple's push service, token authentication."""
+
+    key_file: str = _option("", "The .p8 key from Apple's developer site.")
+    key_id: str = _option("", "Its key id, ten characters.")
+    team_id: str = _option("", "The team id, ten characters.")
+    topic: str = _option("", "The bundle id of the app.")
+    url: str = _option("https://api.push.apple.com", "Where pushes go.")
+    ca_file: str = _option("", "CA file for `url`; empty: the system's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppOptions:
+    """`[apps.NAME]`: one product."""
+
+    enrolment_key: Secret = _option(Secret(""), "In every copy of the app; it is no secret.")
+    registrars: tuple[str, ...] = _option(
+        (), "Domains and hosts that may be enrolled, `*.pbx.example`; empty refuses all."
+    )
+    trust_unchallenged: bool = _option(
+        False, "Take a 2xx without a challenge as proof of the credentials."
+    )
+    decline: str = _option("all", "What a decline stops: `all` phones or `this-phone`.")
+    decline_code: int = _option(486, "What the PBX is told when the user declines.")
+    lifetime: LifetimeOptions = _table(LifetimeOptions, "See [apps.NAME.lifetime].")
+    apns: ApnsOptions | None = _option(None, "See [apps.NAME.apns].")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """`[log]`: what is written to standard error."""
+
+    level: str = _option("info", "`debug`, `info`, `warning` or `error`.")
+    format: str = _option("auto", "`text`, `json` or `auto` (text in a terminal).")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The whole configuration. With no file at all the defaults run."""
+
+    sip: SipOptions = _table(SipOptions, "See [sip].")
+    http: HttpOptions = _table(HttpOptions, "See [http].")
+    store: StoreOptions = _table(StoreOptions, "See [store].")
+    log: LogOptions = _table(LogOptions, "See [log].")
+    apps: dict[str, AppOptions] = _table(dict, "See [apps.NAME].")

@@ -1,0 +1,323 @@
+"""The store: one way to write, one way to read, and the tables behind it as small protocols.
+
+`work` functions are synchronous, read and write through the transaction only, and may be run again after
+a failure: they touch nothing else. All ids are given out by the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from wakerobin.core.pushes import Lane, PushType
+from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """A push that was decided and is not settled. Unique by (registration, generation, kind, step)."""
+
+    id: int = 0
+    slot: int
+    registration_id: int
+    generation: int
+    kind: PushType
+    step: int
+    not_before: int
+    """When it may be tried next."""
+    deadline_at: int
+    """After that nobody wants it."""
+    attempts: int = 0
+    payload: dict[str, Any] = field(default_factory=dict)
+    """What the sender needs beside the rows it reads itself (e.g. the end that a warning announces)."""
+
+    def __hash__(self) -> int:
+        return hash((self.registration_id, self.generation, self.kind, self.step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryRow:
+    """One event in words: what happened to a call or a registration, and when."""
+
+    subject: str
+    """`registration:<id>` or `call:<call_id>`."""
+    at: int
+    event: str
+    """A constant name, e.g. `renewed`."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.subject, self.at, self.event))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Credentials that wait for their proof: a REGISTER of their own that the PBX answers 2xx."""
+
+    registration_id: int
+    account_id: int
+    credentials: Credentials
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unregister:
+    """Our Contact must be removed at a PBX; carries its own copy of all that it needs (law 4)."""
+
+    id: int = 0
+    account: Account
+    """As it was at the end, with the Contact user that is to be removed."""
+    credentials: Credentials
+    created_at: int
+    give_up_at: int
+    """The end of the granted expiry: after that the PBX has forgotten us anyway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldCall:
+    """An INVITE whose call push has left, so that a restart takes it up again (sip.md 10)."""
+
+    call_id: str
+    """Ours, a UUID."""
+    account_id: int
+    invite: bytes
+    """The INVITE as received."""
+    flow: str
+    """Where it came from, as JSON of a Flow."""
+    to_tag: str
+    """Of our own 180, 480, 487 and 200 to CANCEL."""
+    branches: dict[str, Any] = field(default_factory=dict)
+    """What the call machine needs to go on: its branches and whom it awaits."""
+    started_at: int
+    expires_at: int
+
+    def __hash__(self) -> int:
+        return hash(self.call_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """A call as the API shows it; kept 24 h and more by its end."""
+
+    call_id: str
+    sip_call_id: str
+    account_id: int
+    state: str
+    caller: dict[str, str]
+    """`uri`, `number`, `name`."""
+    started_at: int
+    expires_at: int
+    ended_at: int = 0
+    reason: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.call_id)
+
+
+class Accounts(Protocol):
+    """Accounts and, sealed by the vault, their credentials."""
+
+    def get(self, account_id: int) -> Account | None: ...
+    def by_aor(self, aor: str) -> list[Account]:
+        """Return the accounts of an AOR, one for each app at most."""
+        ...
+
+    def by_contact_user(self, user: str) -> Account | None: ...
+    def add(self, account: Account) -> Account:
+        """Store a new account and return it with its id."""
+        ...
+
+    def update(self, account: Account) -> None: ...
+    def remove(self, account_id: int) -> None:
+        """Remove the account with its credentials. Its registrations must be gone."""
+        ...
+
+    def page(self, after: int, limit: int) -> list[Account]:
+        """Return accounts with id > `after`, in order of id."""
+        ...
+
+    def credentials(self, account_id: int) -> Credentials | None: ...
+    def set_credentials(self, account_id: int, credentials: Credentials | None) -> None:
+        """Store, replace or erase what answers the PBX's challenges."""
+        ...
+
+
+class Registrations(Protocol):
+    """Push registrations. Ended ones stay as tombstones for 30 days."""
+
+    def get(self, registration_id: int) -> PushRegistration | None: ...
+    def by_public_id(self, public_id: str) -> PushRegistration | None: ...
+    def by_installation(self, account_id: int, installation: str) -> list[PushRegistration]: ...
+    def of_account(self, account_id: int) -> list[PushRegistration]:
+        """Return all of an account whose life has not ended, proven or not."""
+        ...
+
+    def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None: ...
+    def add(self, registration: PushRegistration) -> PushRegistration: ...
+    def update(self, registration: PushRegistration) -> None: ...
+    def remove(self, registration_id: int) -> None:
+        """Remove the row for good, with its targets, life, outbox rows and trial."""
+        ...
+
+    def page(self, after: int, limit: int) -> list[PushRegistration]: ...
+
+
+class Targets(Protocol):
+    """Push targets, tokens sealed by the vault; a keyed hash of the token makes them findable."""
+
+    def of_registration(self, registration_id: int) -> list[PushTarget]: ...
+    def add(self, target: PushTarget) -> PushTarget: ...
+    def update(self, target: PushTarget) -> None: ...
+    def remove(self, target_id: int) -> None: ...
+
+
+class Lives(Protocol):
+    """The hot table."""
+
+    def get(self, registration_id: int) -> Life | None: ...
+    def add(self, life: Life) -> None: ...
+    def update(self, life: Life) -> None: ...
+    def due(self, now: int, limit: int) -> list[Life]:
+        """Return lives with `next_at` ≤ now, the longest due first."""
+        ...
+
+    def next_due(self) -> int | None:
+        """Return the smallest `next_at`."""
+        ...
+
+    def count(self) -> dict[str, int]:
+        """Return how many lives there are: `living` and by reason of their end."""
+        ...
+
+
+class Outbox(Protocol):
+    """Pushes that were decided and wait for their settlement."""
+
+    def add(self, row: OutboxRow) -> bool:
+        """Add it. False: this (registration, generation, kind, step) was decided before; nothing is changed."""
+        ...
+
+    def due(self, lane: Lane, now: int, limit: int) -> list[OutboxRow]:
+        """Return rows of a lane with `not_before` ≤ now and no lease, the earliest deadline first."""
+        ...
+
+    def lease(self, row_id: int, until: int) -> None:
+        """Hide a row from `due` until then: it is being sent. Leases of an earlier run do not count."""
+        ...
+
+    def postpone(self, row_id: int, not_before: int, attempts: int) -> None: ...
+    def remove(self, row_id: int) -> None: ...
+    def void(self, registration_id: int, below_generation: int) -> int:
+        """Remove rows of older generations; returns how many."""
+        ...
+
+    def next_due(self) -> int | None:
+        """Return when the next row, leased or not, may be tried."""
+        ...
+
+
+class Stories(Protocol):
+    """Timelines."""
+
+    def add(self, row: StoryRow) -> None: ...
+    def of(self, subject: str, limit: int = 500) -> list[StoryRow]:
+        """Return the events of a subject, oldest first."""
+        ...
+
+    def forget(self, before: int) -> int:
+        """Remove events older than that; returns how many."""
+        ...
+
+
+class BindingWork(Protocol):
+    """Trials and un-REGISTERs: work for the fleet."""
+
+    def trial(self, registration_id: int) -> Trial | None: ...
+    def trials(self) -> list[Trial]: ...
+    def put_trial(self, trial: Trial) -> None: ...
+    def remove_trial(self, registration_id: int) -> None: ...
+    def add_unregister(self, work: Unregister) -> Unregister: ...
+    def unregisters(self) -> list[Unregister]: ...
+    def remove_unregister(self, work_id: int) -> None: ...
+    def drop_unregisters(self, account_id: int) -> int:
+        """Remove the un-REGISTERs of an account that is enrolled again."""
+        ...
+
+
+class Calls(Protocol):
+    """Held calls and the record of ended ones."""
+
+    def hold(self, call: HeldCall) -> None:
+        """Store or replace a held call."""
+        ...
+
+    def release(self, call_id: str) -> None: ...
+    def held(self) -> list[HeldCall]: ...
+    def put(self, record: CallRecord) -> None:
+        """Store or replace a record."""
+        ...
+
+    def get(self, call_id: str) -> CallRecord | None: ...
+    def of_account(self, account_id: int, limit: int) -> list[CallRecord]:
+        """Return records, newest first; account 0 means all."""
+        ...
+
+    def forget(self, before: int) -> int:
+        """Remove records that ended before that; returns how many."""
+        ...
+
+
+class Kept(Protocol):
+    """A few small things that outlive a restart, sealed by the vault: the server's secret, APNs tokens."""
+
+    def get(self, name: str) -> bytes | None: ...
+    def put(self, name: str, value: bytes) -> None: ...
+
+
+class Transaction(Protocol):
+    """One table group each. Valid only inside the work function that received it."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def registrations(self) -> Registrations: ...
+    @property
+    def targets(self) -> Targets: ...
+    @property
+    def lives(self) -> Lives: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def stories(self) -> Stories: ...
+    @property
+    def binding_work(self) -> BindingWork: ...
+    @property
+    def calls(self) -> Calls: ...
+    @property
+    def kept(self) -> Kept: ...
+
+
+class Store(Protocol):
+    """Durable state. One per server."""
+
+    def transact(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run `work` in a transaction of its own; the result comes after COMMIT.
+
+        Raises what `work` raised (and keeps nothing of it), or StoreUnavailableError.
+        """
+        ...
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run a read at once, on the caller's thread, on a read-only connection. Writing raises."""
+        ...
+
+    def on_commit(self, callback: Callable[[frozenset[str]], None]) -> None:
+        """Call back on the event loop after each COMMIT that wrote `outbox`, `bindings` or `lives` with these names."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, checkpoint, and close."""
+        ...
