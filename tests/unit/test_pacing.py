@@ -1,0 +1,140 @@
+"""The token bucket and the back-off, by their laws."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wakerobin.core.pacing import Backoff, TokenBucket
+
+
+def test_a_full_bucket_lets_a_burst_go_at_once_and_then_asks_to_wait() -> None:
+    bucket = TokenBucket(rate=2.0, burst=3.0)
+    assert [bucket.take(10.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+
+
+def test_a_refused_take_costs_nothing() -> None:
+    bucket = TokenBucket(rate=1.0, burst=1.0)
+    assert bucket.take(0.0) == 0.0
+    assert [bucket.take(0.25) for _ in range(5)] == [0.75] * 5
+    assert bucket.take(1.0) == 0.0
+
+
+def test_reservations_line_up_one_after_the_other() -> None:
+    bucket = TokenBucket(rate=4.0, burst=1.0)
+    assert [bucket.reserve(0.0) for _ in range(4)] == [0.0, 0.25, 0.5, 0.75]
+    assert bucket.level(0.0) == -3.0
+    assert bucket.reserve(1.0) == 0.0  # the four turns are over: 1 s earned four tokens
+
+
+def test_a_take_behind_reservations_waits_for_them() -> None:
+    bucket = TokenBucket(rate=1.0, burst=1.0)
+    bucket.reserve(0.0)
+    bucket.reserve(0.0)
+    assert bucket.take(0.0) == 2.0
+
+
+def test_an_idle_bucket_never_holds_more_than_its_burst() -> None:
+    bucket = TokenBucket(rate=100.0, burst=2.0, tokens=50.0, at=0.0)
+    assert bucket.level(0.0) == 2.0
+    assert bucket.level(1e9) == 2.0
+
+
+def test_a_bucket_may_start_empty() -> None:
+    assert TokenBucket(rate=2.0, burst=10.0, tokens=0.0, at=5.0).take(5.0) == 0.5
+
+
+def test_a_clock_that_steps_back_neither_adds_nor_takes_tokens() -> None:
+    bucket = TokenBucket(rate=1.0, burst=5.0, tokens=1.0, at=100.0)
+    assert bucket.level(90.0) == 1.0
+    assert bucket.take(90.0) == 0.0
+    assert bucket.level(100.0) == 0.0  # the ten seconds are not earned a second time
+
+
+def test_a_new_rate_keeps_what_was_gathered_at_the_old_one() -> None:
+    bucket = TokenBucket(rate=1.0, burst=100.0, tokens=0.0)
+    bucket.change_rate(10.0, 5.0)
+    assert bucket.rate == 10.0
+    assert bucket.level(5.0) == 5.0
+    assert bucket.level(6.0) == 15.0
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.5)])
+def test_a_bucket_that_could_never_serve_is_a_bug(rate: float, burst: float) -> None:
+    with pytest.raises(ValueError, match="token bucket"):
+        TokenBucket(rate, burst)
+
+
+def test_a_rate_of_nothing_cannot_be_changed_to() -> None:
+    with pytest.raises(ValueError, match="rate"):
+        TokenBucket(1.0, 1.0).change_rate(0.0, 0.0)
+
+
+@given(
+    rate=st.floats(0.5, 1000.0),
+    burst=st.integers(1, 50),
+    steps=st.lists(st.floats(0.0, 3.0), min_size=1, max_size=100),
+)
+def test_no_window_ever_lets_more_than_burst_plus_rate_times_its_length_pass(
+    rate: float, burst: int, steps: list[float]
+) -> None:
+    bucket = TokenBucket(rate, float(burst))
+    now = 0.0
+    passed: list[float] = []
+    for step in steps:
+        now += step
+        wait = bucket.take(now)
+        assert wait >= 0.0
+        if wait == 0.0:
+            passed.append(now)
+    for first, start in enumerate(passed):
+        for last in range(first, len(passed)):
+            length = passed[last] - start
+            assert last - first + 1 <= burst + rate * length + 1e-6
+
+
+@given(rate=st.floats(0.5, 1000.0), steps=st.lists(st.floats(0.0, 3.0), max_size=60))
+def test_reserved_turns_come_in_order_and_no_closer_than_the_rate(rate: float, steps: list[float]) -> None:
+    bucket = TokenBucket(rate, 1.0)
+    now = 0.0
+    turns: list[float] = []
+    for step in steps:
+        now += step
+        turns.append(now + bucket.reserve(now))
+    for earlier, later in itertools.pairwise(turns):
+        assert later - earlier >= 1.0 / rate - 1e-6
+
+
+def test_the_wait_doubles_with_each_failure_until_it_is_capped() -> None:
+    backoff = Backoff(first_s=30.0, most_s=1800.0)
+    # RFC 5626 4.5: after three failures the upper bound is 30 * 2**3 = 240 s.
+    assert [backoff.upper_bound(n) for n in range(1, 9)] == [
+        60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0, 1800.0,
+    ]  # fmt: skip
+
+
+def test_the_wait_lies_between_half_and_all_of_the_upper_bound() -> None:
+    backoff = Backoff(first_s=30.0, most_s=1800.0)
+    assert [backoff.delay(1, jitter) for jitter in (0.0, 0.5, 1.0)] == [30.0, 45.0, 60.0]
+    assert backoff.delay(99, 0.0) == 900.0
+
+
+@given(attempt=st.integers(-5, 10**9), jitter=st.floats(0.0, 1.0))
+def test_every_wait_is_positive_and_within_the_bounds(attempt: int, jitter: float) -> None:
+    backoff = Backoff(first_s=2.0, most_s=600.0)
+    upper = backoff.upper_bound(attempt)
+    assert 2.0 <= upper <= 600.0
+    assert upper / 2 <= backoff.delay(attempt, jitter) <= upper
+
+
+def test_the_default_is_the_one_of_rfc_5626() -> None:
+    assert Backoff() == Backoff(30.0, 1800.0)
+
+
+@pytest.mark.parametrize(("first", "most"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
+def test_a_back_off_without_a_sound_range_is_a_bug(first: float, most: float) -> None:
+    with pytest.raises(ValueError, match="back-off"):
+        Backoff(first, most)
