@@ -68,11 +68,7 @@ class Flow:
 
     def __str__(self) -> str:
         host, port = self.remote
-        return (
-            f"{self.transport}:[{host}]:{port}"
-            if ":" in host
-            else f"{self.transport}:{host}:{port}"
-        )
+        return f"{self.transport}:[{host}]:{port}" if ":" in host else f"{self.transport}:{host}:{port}"
 
 
 class Algorithm(enum.StrEnum):
@@ -101,9 +97,7 @@ class Credentials:
 
     def key(self, realm: str, algorithm: Algorithm) -> Secret | None:
         """Return the HA1 kept for a realm and algorithm, if any."""
-        return next(
-            (k.ha1 for k in self.keys if (k.realm, k.algorithm) == (realm, algorithm)), None
-        )
+        return next((k.ha1 for k in self.keys if (k.realm, k.algorithm) == (realm, algorithm)), None)
 
 
 class BindingState(enum.StrEnum):

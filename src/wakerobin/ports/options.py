@@ -116,9 +116,7 @@ class LifetimeOptions:
     warnings: tuple[Duration, ...] = _option(
         (Duration(12 * HOUR), Duration(1 * HOUR)), "Visible warnings this long before the end."
     )
-    grace_limit: Duration = _duration(
-        48 * HOUR, "How long a life waits for its last warning to be settled."
-    )
+    grace_limit: Duration = _duration(48 * HOUR, "How long a life waits for its last warning to be settled.")
     unregistered_limit: Duration = _duration(
         12 * HOUR, "A refused account ends after this; a waiting password is erased."
     )
@@ -144,9 +142,7 @@ class AppOptions:
     registrars: tuple[str, ...] = _option(
         (), "Domains and hosts that may be enrolled, `*.pbx.example`; empty refuses all."
     )
-    trust_unchallenged: bool = _option(
-        False, "Take a 2xx without a challenge as proof of the credentials."
-    )
+    trust_unchallenged: bool = _option(False, "Take a 2xx without a challenge as proof of the credentials.")
     decline: str = _option("all", "What a decline stops: `all` phones or `this-phone`.")
     decline_code: int = _option(486, "What the PBX is told when the user declines.")
     lifetime: LifetimeOptions = _table(LifetimeOptions, "See [apps.NAME.lifetime].")

@@ -1,4 +1,4 @@
-"""The two doors of SIP: the network below the transaction layer, and the transaction layer below the services."""
+"""The two doors of SIP: the network below the transactions, the transactions below the services."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SipEndpoint(Protocol):
     def flow_to(self, transport: Transport, address: str, port: int, local: str = "") -> Flow:
         """Return a flow to a resolved address: the listening socket for UDP, a shared connection for streams.
 
-        A stream that cannot be opened, or an address that the destination policy refuses, ends in `flow_closed`.
+        A stream that cannot be opened, or a refused destination (core.addresses), ends in `flow_closed`.
         """
         ...
 
@@ -55,9 +55,7 @@ class SipEndpoint(Protocol):
 class Resolver(Protocol):
     """Names to addresses (RFC 3263; NAPTR and SRV follow later)."""
 
-    async def resolve(
-        self, host: str, port: int | None, transport: Transport
-    ) -> list[tuple[str, int]]:
+    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
         """Return (address, port) in the order to try; empty where the name does not resolve. Never raises."""
         ...
 
@@ -78,11 +76,11 @@ class ClientTransactionHandle(Protocol):
         ...
 
     def cancel(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """INVITE only: send CANCEL now if a provisional has come, else as soon as one comes (RFC 3261 9.1)."""
+        """INVITE only: CANCEL now if a provisional has come, else as soon as one comes (RFC 3261 9.1)."""
         ...
 
     def abandon(self) -> None:
-        """Stop retransmitting and forget it; later responses are strays. For a branch that a new flow replaced."""
+        """Stop retransmitting and forget it: a newer flow of the phone replaced this branch."""
         ...
 
 

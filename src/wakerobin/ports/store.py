@@ -197,7 +197,7 @@ class Outbox(Protocol):
     """Pushes that were decided and wait for their settlement."""
 
     def add(self, row: OutboxRow) -> bool:
-        """Add it. False: this (registration, generation, kind, step) was decided before; nothing is changed."""
+        """Add it. False: this (registration, generation, kind, step) was decided before; nothing changes."""
         ...
 
     def due(self, lane: Lane, now: int, limit: int) -> list[OutboxRow]:
@@ -315,7 +315,7 @@ class Store(Protocol):
         ...
 
     def on_commit(self, callback: Callable[[frozenset[str]], None]) -> None:
-        """Call back on the event loop after each COMMIT that wrote `outbox`, `bindings` or `lives` with these names."""
+        """Call back on the event loop after each COMMIT with what it wrote: `outbox`, `bindings`, `lives`."""
         ...
 
     async def close(self) -> None:
