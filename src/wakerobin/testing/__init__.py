@@ -1,0 +1,1 @@
+"""Shipped fakes: a clock that jumps, a store in memory, and peers that behave like the real ones."""
