@@ -1,5 +1,7 @@
 """Tokens: what is signed comes back as it was; nothing else, however near, is taken for it."""
 
+import base64
+import hashlib
 import os
 import string
 
@@ -78,6 +80,28 @@ def test_a_foreign_user_part_is_no_route(text: str) -> None:
     assert read(text, KEYS) is None
     assert read_branch(text, KEYS, "call", 1) is None
     assert read_branch("z9hG4bK" + text, KEYS, "call", 1) is None
+
+
+def by_hand(version: int) -> str:
+    """A token for (PHONE, account 300, flow 5), laid out as calls in progress carry it."""
+
+    def mac(key: bytes, size: int, *parts: bytes) -> bytes:
+        framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return hashlib.blake2b(framed, key=key, digest_size=size).digest()
+
+    payload = bytes((version << 2 | 0b11, 300 % 128 + 128, 300 // 128, 5))
+    sealed = mac(NEW, 1, b"key id") + payload + mac(NEW, 10, b"record-route user", payload)
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def test_the_layout_stays_because_calls_outlive_an_upgrade() -> None:
+    route = RouteToken(Side.PHONE, 300, flow=5)
+    assert sign(route, KEYS) == by_hand(version=1)
+    assert read(by_hand(version=1), KEYS) == route
+
+
+def test_a_route_of_a_later_version_is_not_guessed_at() -> None:
+    assert read(by_hand(version=2), KEYS) is None
 
 
 def test_an_old_key_verifies_and_no_longer_signs() -> None:
@@ -313,10 +337,12 @@ def test_pruning_forgets_what_is_stale_anyway() -> None:
     old, young = nonce_at(NOW), nonce_at(NOW + 200)
     assert counts.accept(old, 1)
     assert counts.accept(young, 1)
+    counts.prune(NOW + 300)
+    assert counts.accept(old, 2), "not older than its life: still fresh, still counted"
     counts.prune(NOW + 301)
     assert len(counts) == 1
     assert not counts.accept(young, 1)
-    assert not counts.accept(old, 2), "forgotten, so refused"
+    assert not counts.accept(old, 3), "forgotten, so refused"
     counts.prune(NOW + 301, life_s=100)
     assert len(counts) == 0
 

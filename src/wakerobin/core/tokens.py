@@ -197,7 +197,7 @@ class NonceCounts:
         highest = self._highest.get(nonce)
         if highest is None:
             made_ms = _made_ms(nonce)
-            if made_ms is None or made_ms <= self._forgotten_ms or nc < 0:
+            if made_ms is None or made_ms <= self._forgotten_ms:
                 return False
             if len(self._highest) >= self._most:
                 self._forget(next(iter(self._highest)))

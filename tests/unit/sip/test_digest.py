@@ -217,7 +217,7 @@ def test_other_schemes_and_unknown_algorithms_are_passed_over() -> None:
             'Basic realm="pbx"',
             'Digest realm="pbx", nonce="1", algorithm=SHA-512-256, qop="auth"',
             'Digest realm="pbx", nonce="1", algorithm=AKAv1-MD5, qop="auth"',
-            'NTLM realm="SIP Communications Service", targetname="lync", version=4',
+            'NTLM realm="SIP Communications Service", nonce="1", targetname="lync", version=4',
             'Digest realm="pbx", nonce="2", algorithm=MD5, qop="auth"',
         )
     )
