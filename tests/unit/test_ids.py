@@ -81,6 +81,12 @@ def test_different_parts_have_different_hashes_whatever_the_text(parts: list[str
     assert (keyed_hash(KEY, *parts) == keyed_hash(KEY, *others)) == (parts == others)
 
 
+def test_octets_that_are_not_utf_8_do_not_collide_with_what_would_replace_them() -> None:
+    received = b"caf\xe9".decode("utf-8", "surrogateescape")
+    hashes = {keyed_hash(KEY, text) for text in (received, "caf?", "caf\ufffd", "café", "caf")}
+    assert len(hashes) == 5
+
+
 def test_another_key_is_another_hash() -> None:
     assert keyed_hash(KEY, "alice") != keyed_hash(KEY[::-1], "alice")
 
