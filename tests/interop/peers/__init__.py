@@ -1,0 +1,1 @@
+"""Real SIP and push programs that are not ours, run as peers of the server under test."""
