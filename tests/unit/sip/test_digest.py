@@ -299,6 +299,10 @@ def test_an_answer_that_can_never_be_right_is_none(written: str, instead: str) -
     assert parse_authorization(WELL_FORMED.replace(written, instead)) is None
 
 
+def test_an_authorization_does_not_show_its_response() -> None:
+    assert "0123456789abcdef" not in repr(parse_authorization(WELL_FORMED))
+
+
 def test_a_session_key_needs_a_cnonce() -> None:
     value = WELL_FORMED.replace("=MD5", "=MD5-sess").replace(", qop=auth, nc=00000009", "")
     assert parse_authorization(value) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from wakerobin.core.errors import SipSyntaxError
@@ -80,7 +80,7 @@ class Authorization:
     realm: str
     nonce: str
     uri: str
-    response: str
+    response: str = field(repr=False)
     algorithm: Algorithm = Algorithm.MD5
     session: bool = False
     qop: str = ""
@@ -91,7 +91,7 @@ class Authorization:
 
 
 def challenges(response: Message) -> list[Challenge]:
-    """Return the Digest challenges of a 401 or 407 that we can answer, in the order of the message.
+    """Return the Digest challenges of a 401 or 407 that we can answer, WWW- before Proxy-.
 
     Other schemes, unknown algorithms, unknown protections and nonsense are left out.
     """
