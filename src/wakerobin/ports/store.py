@@ -103,9 +103,13 @@ class CallRecord:
     """A call as the API shows it; kept 24 h and more by its end."""
 
     call_id: str
+    """Ours, a UUID; the API derives one for each registration from the fields below."""
     sip_call_id: str
+    from_tag: str = ""
     account_id: int
     state: str
+    answered_by: int = 0
+    """The registration that answered or declined; 0 for none, or a phone without one."""
     caller: dict[str, str]
     """`uri`, `number`, `name`."""
     started_at: int
@@ -155,7 +159,17 @@ class Registrations(Protocol):
         """Return all of an account whose life has not ended, proven or not."""
         ...
 
-    def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None: ...
+    def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
+        """Return the one that a REGISTER with this `+sip.instance` means.
+
+        Living before ended, proven before unproven, the newest before the others.
+        """
+        ...
+
+    def unproven(self, before: int, limit: int) -> list[PushRegistration]:
+        """Return registrations made before that and still not proven, the oldest first."""
+        ...
+
     def add(self, registration: PushRegistration) -> PushRegistration: ...
     def update(self, registration: PushRegistration) -> None: ...
     def remove(self, registration_id: int) -> None:
@@ -188,6 +202,10 @@ class Lives(Protocol):
         """Return the smallest `next_at`."""
         ...
 
+    def ended(self, before: int, limit: int) -> list[Life]:
+        """Return lives that ended before that (tombstones), the oldest first."""
+        ...
+
     def count(self) -> dict[str, int]:
         """Return how many lives there are: `living` and by reason of their end."""
         ...
@@ -215,7 +233,7 @@ class Outbox(Protocol):
         ...
 
     def next_due(self) -> int | None:
-        """Return when the next row, leased or not, may be tried."""
+        """Return when the next row may be tried; a leased one not before its lease is over."""
         ...
 
 
@@ -224,7 +242,7 @@ class Stories(Protocol):
 
     def add(self, row: StoryRow) -> None: ...
     def of(self, subject: str, limit: int = 500) -> list[StoryRow]:
-        """Return the events of a subject, oldest first."""
+        """Return the last `limit` events of a subject, oldest first."""
         ...
 
     def forget(self, before: int) -> int:
@@ -266,7 +284,7 @@ class Calls(Protocol):
         ...
 
     def forget(self, before: int) -> int:
-        """Remove records that ended before that; returns how many."""
+        """Remove records that ended before that, or expired before it unended; returns how many."""
         ...
 
 
