@@ -71,6 +71,28 @@ class Flow:
         return f"{self.transport}:[{host}]:{port}" if ":" in host else f"{self.transport}:{host}:{port}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneFlow:
+    """A live path to a phone, made by its REGISTER to us. `heard_at`, `expires_at`: monotonic seconds."""
+
+    account_id: int
+    registration_id: int = 0
+    """The push registration of this installation; 0 for a client that has none."""
+    flow: Flow
+    contact_uri: str
+    """The Contact that it gave, to the letter: some clients know themselves by it only."""
+    path: tuple[str, ...] = ()
+    """RFC 3327: Route values towards it, if an edge stands in front of us."""
+    instance: str = ""
+    heard_at: float
+    expires_at: float
+
+    @property
+    def installation(self) -> str:
+        """What stays the same when the phone comes back on another flow."""
+        return f"r{self.registration_id}" if self.registration_id else self.instance or self.contact_uri
+
+
 class Algorithm(enum.StrEnum):
     """The digest algorithms that are kept and answered (RFC 8760)."""
 

@@ -120,9 +120,16 @@ class TransactionLayer(Protocol):
         """Put our Via on top and send an ACK for a 2xx, outside any transaction (RFC 3261 13.2.2.4)."""
         ...
 
-    def respond_stateless(self, response: Message, flow: Flow) -> None:
-        """Send a response that belongs to no transaction of this run (a call taken up after a restart).
+    def adopt_server(self, invite: Message, flow: Flow) -> ServerTransactionHandle:
+        """Go on with an INVITE received before a restart, as if its 100 had just been sent.
 
-        Goes to the top Via's received/rport; `flow` is used if it is still open, else a new one is made.
+        Its final response is retransmitted, its ACK absorbed and its CANCEL matched as usual. Where `flow`
+        is gone, responses go to the top Via's received/rport (RFC 3261 18.2.2).
         """
+        ...
+
+    def adopt_client(
+        self, invite: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
+    ) -> ClientTransactionHandle:
+        """Go on with an INVITE sent before a restart (our Via on top), as if a provisional had come."""
         ...
