@@ -17,7 +17,6 @@ from tests.interop.peers.sipp import Call, Sipp
 from tests.interop.peers.wire import final_statuses
 
 USERS = {"alice": "pw-alice", "bob": "pw-bob"}
-BOB_CALLS_ALICE = [Call("bob", "pw-bob", "alice")]
 
 
 async def pbx_of(lab: Lab) -> Kamailio:
@@ -32,32 +31,54 @@ async def awake_phone(lab: Lab, pbx: Kamailio, *, transport: str = "udp", answer
     return phone
 
 
+async def bob_calls_alice(
+    lab: Lab,
+    pbx: Kamailio,
+    scenario: str,
+    *,
+    transport: str = "udp",
+    delay_ms: int = 0,
+    reinvite: bool = False,
+    status: int = 0,
+    count: int = 1,
+    domain: str = "pbx.test",
+) -> Sipp:
+    caller = Sipp(
+        scenario,
+        *lab.place(),
+        target=pbx.place,
+        transport=transport,
+        calls=[Call("bob", "pw-bob", "alice")],
+        count=count,
+        rate=200,
+        delay_ms=delay_ms,
+        reinvite=reinvite,
+        status=status,
+        keys={"domain": domain},
+    )
+    return await lab.start(caller)
+
+
 @contextlib.contextmanager
-def probing(lab: Lab, pbx: Kamailio, user: str = "alice", login: str = "") -> Iterator[Probe]:
+def probing(
+    lab: Lab, pbx: Kamailio, user: str = "alice", *, login: str = "", contact: str = ""
+) -> Iterator[Probe]:
     ip, _ = lab.place()
-    probe = Probe(ip, pbx.place, user, f"pw-{user}", login=login)
+    probe = Probe(ip, pbx.place, user, f"pw-{user}", login=login, contact=contact)
     try:
         yield probe
     finally:
         probe.close()
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_a_caller_is_answered_changes_the_session_and_hangs_up(lab: Lab, transport: str) -> None:
+@pytest.mark.parametrize(("callers", "phones"), [("udp", "udp"), ("tcp", "tcp"), ("udp", "tcp")])
+async def test_a_caller_is_answered_changes_the_session_and_hangs_up(
+    lab: Lab, callers: str, phones: str
+) -> None:
     pbx = await pbx_of(lab)
     await pbx.option("invite_auth", 1)
-    phone = await awake_phone(lab, pbx, transport=transport, answers=True)
-    caller = await lab.start(
-        Sipp(
-            "uac_answer",
-            *lab.place(),
-            target=pbx.place,
-            transport=transport,
-            calls=BOB_CALLS_ALICE,
-            delay_ms=100,
-            reinvite=True,
-        )
-    )
+    phone = await awake_phone(lab, pbx, transport=phones, answers=True)
+    caller = await bob_calls_alice(lab, pbx, "uac_answer", transport=callers, delay_ms=100, reinvite=True)
     result = await caller.succeeded()
     assert final_statuses(result.messages, "INVITE") == [407, 200, 200]
     await phone.wait_event("CALL_CLOSED")
@@ -65,19 +86,34 @@ async def test_a_caller_is_answered_changes_the_session_and_hangs_up(lab: Lab, t
     assert requests == ["INVITE", "ACK", "INVITE", "ACK", "BYE"]
 
 
+async def test_a_second_record_routing_proxy_may_stand_behind_the_pbx(lab: Lab) -> None:
+    pbx = await pbx_of(lab)
+    edge = await pbx_of(lab)
+    phone = await awake_phone(lab, edge)
+    with probing(lab, pbx, contact=f"sip:alice@{edge.address}") as probe:
+        await probe.authenticated()
+    caller = await bob_calls_alice(lab, pbx, "uac_answer", delay_ms=50, reinvite=True)
+    await phone.wait_event("CALL_INCOMING")
+    await phone.answer()
+    await caller.succeeded()
+    passed = [m.method for m in edge.messages() if not m.sent and m.status is None]
+    assert passed[-5:] == ["INVITE", "ACK", "INVITE", "ACK", "BYE"]
+    assert len((await phone.wait_message("INVITE")).headers("Record-Route")) == 2
+
+    waiting = await bob_calls_alice(lab, pbx, "uac_wait_bye")
+    await phone.wait_event("CALL_INCOMING")
+    await phone.answer()
+    await phone.wait_event("CALL_ESTABLISHED")
+    await phone.hang_up()
+    await waiting.succeeded()
+    assert "BYE" in [m.method for m in edge.messages() if m.sent and m.status is None]
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_the_callee_hangs_up(lab: Lab, transport: str) -> None:
     pbx = await pbx_of(lab)
     phone = await awake_phone(lab, pbx, transport=transport)
-    caller = await lab.start(
-        Sipp(
-            "uac_wait_bye",
-            *lab.place(),
-            target=pbx.place,
-            transport=transport,
-            calls=BOB_CALLS_ALICE,
-        )
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_wait_bye", transport=transport)
     await phone.wait_event("CALL_INCOMING")
     await caller.wait_message("SIP/2.0 180")
     await phone.answer()
@@ -89,9 +125,7 @@ async def test_the_callee_hangs_up(lab: Lab, transport: str) -> None:
 async def test_a_caller_gives_up_while_it_rings(lab: Lab) -> None:
     pbx = await pbx_of(lab)
     phone = await awake_phone(lab, pbx)
-    caller = await lab.start(
-        Sipp("uac_cancel", *lab.place(), target=pbx.place, calls=BOB_CALLS_ALICE, delay_ms=200)
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_cancel", delay_ms=200)
     await phone.wait_event("CALL_INCOMING")
     result = await caller.succeeded()
     assert final_statuses(result.messages, "INVITE") == [487]
@@ -108,15 +142,7 @@ async def test_a_cancel_and_the_answer_may_cross(
 ) -> None:
     pbx = await pbx_of(lab)
     await awake_phone(lab, pbx, answers=answers)
-    caller = await lab.start(
-        Sipp(
-            "uac_cancel_crossing",
-            *lab.place(),
-            target=pbx.place,
-            calls=BOB_CALLS_ALICE,
-            delay_ms=delay_ms,
-        )
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_cancel_crossing", delay_ms=delay_ms)
     result = await caller.succeeded()
     statuses = set(final_statuses(result.messages, "INVITE"))
     assert len(statuses) == 1
@@ -126,9 +152,7 @@ async def test_a_cancel_and_the_answer_may_cross(
 async def test_a_caller_sees_the_status_that_the_callee_chose(lab: Lab) -> None:
     pbx = await pbx_of(lab)
     phone = await awake_phone(lab, pbx)
-    caller = await lab.start(
-        Sipp("uac_expect", *lab.place(), target=pbx.place, calls=BOB_CALLS_ALICE, status=486)
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_expect", status=486)
     await phone.wait_event("CALL_INCOMING")
     await phone.hang_up()
     await caller.succeeded()
@@ -137,9 +161,7 @@ async def test_a_caller_sees_the_status_that_the_callee_chose(lab: Lab) -> None:
 async def test_a_scenario_that_is_not_followed_is_told_as_a_failure(lab: Lab) -> None:
     pbx = await pbx_of(lab)
     await pbx.fail_calls("alice", 404)
-    caller = await lab.start(
-        Sipp("uac_expect", *lab.place(), target=pbx.place, calls=BOB_CALLS_ALICE, status=486)
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_expect", status=486)
     result = await caller.finished()
     assert (result.is_clean, result.successful, result.failed) == (False, 0, 1)
     assert final_statuses(result.messages, "INVITE") == [404]
@@ -148,17 +170,7 @@ async def test_a_scenario_that_is_not_followed_is_told_as_a_failure(lab: Lab) ->
 async def test_fifty_calls_in_parallel_are_told_apart(lab: Lab) -> None:
     pbx = await pbx_of(lab)
     await pbx.fail_calls("alice", 480)
-    caller = await lab.start(
-        Sipp(
-            "uac_expect",
-            *lab.place(),
-            target=pbx.place,
-            calls=BOB_CALLS_ALICE,
-            status=480,
-            count=50,
-            rate=200,
-        )
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_expect", status=480, count=50)
     result = await caller.succeeded()
     assert result.successful == 50
     assert [final_statuses(call, "INVITE") for call in result.calls().values()] == [[480]] * 50
@@ -169,9 +181,7 @@ async def test_a_desk_phone_rings_beside_the_softphone_until_one_answers(lab: La
     desk = await desk_phone(lab, pbx, "uas_ring")
     phone = await awake_phone(lab, pbx)
     assert len(await pbx.contacts("alice")) == 2
-    caller = await lab.start(
-        Sipp("uac_answer", *lab.place(), target=pbx.place, calls=BOB_CALLS_ALICE, delay_ms=50)
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_answer", delay_ms=50)
     await phone.wait_event("CALL_INCOMING")
     await desk.wait_message("INVITE")
     await phone.answer()
@@ -186,17 +196,7 @@ async def test_a_desk_phone_takes_a_call_or_refuses_it(lab: Lab, scenario: str, 
     pbx = await pbx_of(lab)
     desk = await desk_phone(lab, pbx, scenario, status=status)
     what = "uac_answer" if status == 200 else "uac_expect"
-    caller = await lab.start(
-        Sipp(
-            what,
-            *lab.place(),
-            target=pbx.place,
-            calls=BOB_CALLS_ALICE,
-            delay_ms=50,
-            status=status,
-            reinvite=True,
-        )
-    )
+    caller = await bob_calls_alice(lab, pbx, what, delay_ms=50, status=status, reinvite=True)
     await caller.succeeded()
     await desk.succeeded()
 
@@ -222,23 +222,14 @@ async def desk_phone(lab: Lab, pbx: Kamailio, scenario: str, *, status: int = 0)
 async def test_options_through_the_pbx_reach_the_phone(lab: Lab) -> None:
     pbx = await pbx_of(lab)
     phone = await awake_phone(lab, pbx)
-    asking = await lab.start(Sipp("uac_options", *lab.place(), target=pbx.place, calls=BOB_CALLS_ALICE))
+    asking = await bob_calls_alice(lab, pbx, "uac_options")
     await asking.succeeded()
     assert (await phone.wait_message("OPTIONS")).method == "OPTIONS"
 
 
 async def test_the_pbx_relays_nothing_beyond_this_machine(lab: Lab) -> None:
     pbx = await pbx_of(lab)
-    caller = await lab.start(
-        Sipp(
-            "uac_expect",
-            *lab.place(),
-            target=pbx.place,
-            calls=[Call("bob", "pw-bob", "alice")],
-            status=403,
-            keys={"domain": "192.0.2.1"},
-        )
-    )
+    caller = await bob_calls_alice(lab, pbx, "uac_expect", status=403, domain="192.0.2.1")
     await caller.succeeded()
     outward = [m for m in pbx.messages() if m.sent and ":127." not in m.destination]
     assert outward == []

@@ -72,7 +72,8 @@ class Kamailio:
     ) -> None:
         self.ip, self.port, self.domain = ip, port, domain
         self._users = {user: (password, user) for user, password in users.items()}
-        self._program = Program(self.name, unprivileged=True)
+        # SIGTERM: its first process ends the others.
+        self._program = Program(self.name, unprivileged=True, parting_signal="TERM")
         values = {
             "OWN_IP": ip,
             "DOMAIN": f'"{domain}"',

@@ -105,8 +105,9 @@ def find_program(name: str) -> str:
 class Program:
     """One foreign process with a folder of its own: its log lies there, and its folder ends with it."""
 
-    def __init__(self, name: str, *, unprivileged: bool = False) -> None:
+    def __init__(self, name: str, *, unprivileged: bool = False, parting_signal: str = "KILL") -> None:
         self.name = name
+        self._parting_signal = parting_signal
         self.folder = Path(tempfile.mkdtemp(prefix=f"wakerobin-{name}-"))
         self._unprivileged = unprivileged and os.geteuid() == 0
         self._process: asyncio.subprocess.Process | None = None
@@ -129,7 +130,7 @@ class Program:
         """Run the command in the folder, its output appended to the log."""
         assert not self.is_running
         # The kernel ends it when pytest dies, even by SIGKILL or by a time limit.
-        guard = [find_program("setpriv"), "--pdeathsig", "TERM"]
+        guard = [find_program("setpriv"), "--pdeathsig", self._parting_signal]
         if self._unprivileged:
             guard += ["--reuid=nobody", "--regid=nogroup", "--clear-groups"]
         with self._log.open("ab") as log:

@@ -15,13 +15,16 @@ from tests.interop.peers.wire import Message
 class Probe:
     """Registers one user by UDP from a socket of its own, digest MD5 or SHA-256."""
 
-    def __init__(self, ip: str, pbx: tuple[str, int], user: str, password: str, *, login: str = "") -> None:
+    def __init__(
+        self, ip: str, pbx: tuple[str, int], user: str, password: str, *, login: str = "", contact: str = ""
+    ) -> None:
         self.user, self._password, self._pbx = user, password, pbx
         self._login = login or user
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind((ip, 0))
         self.me = f"{ip}:{self._socket.getsockname()[1]}"
+        self.contact = contact or f"sip:{user}@{self.me}"
         self._call_id, self._tag = secrets.token_hex(8), secrets.token_hex(4)
         self._cseq = 0
 
@@ -47,7 +50,7 @@ class Probe:
             f"From: <sip:{self.user}@{domain}>;tag={self._tag}\r\n"
             f"To: <sip:{self.user}@{domain}>\r\n"
             f"Call-ID: {self._call_id}\r\nCSeq: {self._cseq} REGISTER\r\nMax-Forwards: 70\r\n"
-            f"Contact: <sip:{self.user}@{self.me}>\r\nExpires: {expires}\r\n"
+            f"Contact: <{self.contact}>\r\nExpires: {expires}\r\n"
             f"{credentials}Content-Length: 0\r\n\r\n"
         )
         loop = asyncio.get_running_loop()
