@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from wakerobin.core.pushes import Outcome, PushMessage
@@ -14,7 +15,15 @@ class PushService(Protocol):
         """Try once, until `deadline` (monotonic seconds). Never raises for what a provider may answer.
 
         A push that certainly was not processed (GOAWAY, REFUSED_STREAM, never written) is sent again by
-        the service itself, on another connection, while there is time.
+        the service itself, on another connection, while there is time. A call push, which the app knows
+        again by its id, is sent a second time also where nobody can know, or nobody answers for a second.
+        """
+        ...
+
+    def begin(self, message: PushMessage, deadline: float, on_outcome: Callable[[Outcome], None]) -> None:
+        """Try as `send` does, without awaiting: `on_outcome` is called once, perhaps before this returns.
+
+        A call is on the wire when this returns, if a call connection is free.
         """
         ...
 

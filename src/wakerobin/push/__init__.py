@@ -1,0 +1,1 @@
+"""The push services: each an adapter of `ports.push` over our own HTTP/2 connections."""

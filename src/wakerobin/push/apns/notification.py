@@ -1,0 +1,100 @@
+"""A `PushMessage` as Apple wants it: the headers of each push type and the JSON body, within its limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wakerobin.core.pushes import PushMessage, PushType
+from wakerobin.push.connection.exchange import Headers
+
+MOST_OCTETS: Final = 4096
+MOST_VOIP_OCTETS: Final = 5120
+MOST_COLLAPSE_OCTETS: Final = 64
+
+# What an app cannot do without; the rest goes when a payload is too long.
+_ESSENTIAL: Final = frozenset(
+    ("v", "type", "id", "registration", "generation", "sent_at", "expires_at", "life", "call_id", "api")
+)
+_SHORTENED_TEXT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How Apple's system treats a push: `apns-push-type`, `apns-priority`, and what the topic ends in."""
+
+    push_type: str
+    priority: str
+    topic_suffix: str = ""
+
+
+VOIP: Final = Kind("voip", "10", ".voip")
+ALERT: Final = Kind("alert", "10")
+BACKGROUND: Final = Kind("background", "5")  # 10 would be refused
+
+# Only a call may be a VoIP push: an app that reports no call after one is ended, and at last not woken.
+KINDS: Final[dict[PushType, Kind]] = {
+    PushType.CALL: VOIP,
+    PushType.RENEW: BACKGROUND,
+    PushType.EXPIRY_WARNING: ALERT,
+    PushType.EXPIRED: ALERT,
+    PushType.MISSED_CALL: ALERT,
+    PushType.TARGETS_NEEDED: ALERT,
+    PushType.CREDENTIALS_NEEDED: ALERT,
+}
+
+
+def headers(message: PushMessage, authority: str, topic: str, token: str) -> Headers:
+    """Build the request's headers; `topic` is the app's bundle id, `token` the provider token."""
+    kind = KINDS[message.type]
+    fields = (
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", authority),
+        (":path", f"/3/device/{message.target.token.reveal()}"),
+        ("authorization", f"bearer {token}"),
+        ("apns-id", message.id),
+        ("apns-topic", (message.target.topic or topic) + kind.topic_suffix),
+        ("apns-push-type", kind.push_type),
+        ("apns-priority", kind.priority),
+        ("apns-expiration", str(message.expires_at // 1000)),
+    )
+    # Two calls are two calls: the second must not replace the first.
+    if not message.collapse_key or kind is VOIP:
+        return fields
+    return (*fields, ("apns-collapse-id", collapse_id(message.collapse_key)))
+
+
+def collapse_id(key: str) -> str:
+    """Cut a key to what Apple takes, at a character."""
+    return key.encode()[:MOST_COLLAPSE_OCTETS].decode("utf-8", "ignore")
+
+
+def body(message: PushMessage) -> bytes | None:
+    """Build the JSON body; None if it is too long even without what an app can do without."""
+    limit = MOST_VOIP_OCTETS if KINDS[message.type] is VOIP else MOST_OCTETS
+    full = _encode(_aps(message, message.text), message.payload)
+    if len(full) <= limit:
+        return full
+    essential = {name: value for name, value in message.payload.items() if name in _ESSENTIAL}
+    text = message.text
+    if len(text) > _SHORTENED_TEXT:
+        text = text[: _SHORTENED_TEXT - 1] + "…"
+    short = _encode(_aps(message, text), essential)
+    return short if len(short) <= limit else None
+
+
+def _aps(message: PushMessage, text: str) -> dict[str, Any]:
+    kind = KINDS[message.type]
+    if kind is BACKGROUND:
+        return {"content-available": 1}
+    if kind is VOIP:
+        return {}
+    return {"alert": {"title": message.title, "body": text}, "sound": "default"}
+
+
+def _encode(aps: dict[str, Any], payload: dict[str, Any]) -> bytes:
+    whole = {"aps": aps, "wakerobin": payload}
+    # What a peer sent that was no UTF-8 is in the text as lone surrogates.
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

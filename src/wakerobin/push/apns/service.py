@@ -1,0 +1,168 @@
+"""Pushes to Apple's devices for one app: `ports.push` on the connection pool."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from wakerobin import log, metrics
+from wakerobin.core.addresses import DestinationPolicy
+from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGone, Unavailable
+from wakerobin.ports.options import ApnsOptions
+from wakerobin.push.apns import notification
+from wakerobin.push.apns.verdicts import Consequence, judge
+from wakerobin.push.connection import Failure, Origin, Pool, PoolOptions, Request, Result, Surroundings
+from wakerobin.push.jwt import TeamToken
+
+PRODUCTION_HOST: Final = "api.push.apple.com"
+SANDBOX_HOST: Final = "api.sandbox.push.apple.com"
+_OTHER_ENVIRONMENT: Final = {
+    PRODUCTION_HOST: f"https://{SANDBOX_HOST}",
+    SANDBOX_HOST: f"https://{PRODUCTION_HOST}",
+}
+
+_log = log.get("push")
+
+_DEVICE_TOKEN = re.compile(r"[0-9A-Fa-f]{2,400}")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,255}")
+
+OnOutcome: TypeAlias = Callable[[Outcome], None]
+
+
+class ApnsService:
+    """Apple's push service with the key of one app. Connections, once made, are kept.
+
+    `token` may be shared with other apps of the team, connections never are: Apple binds each to the
+    topics that it saw first.
+    """
+
+    def __init__(
+        self,
+        options: ApnsOptions,
+        token: TeamToken,
+        around: Surroundings,
+        policy: DestinationPolicy,
+        *,
+        pool: PoolOptions | None = None,
+        second_url: str = "",
+    ) -> None:
+        """Raise ConfigurationError where `url` or `ca_file` cannot be used.
+
+        `second_url` is asked when the first knows no such device and the app did not say which
+        environment its token is for; empty: Apple's other environment, if `url` is one of Apple's.
+        """
+        self._options = options
+        self._token = token
+        self._around = around
+        first = Origin.from_url(options.url, options.ca_file, policy, "apns.url")
+        self._pools = [Pool(first, around, pool, self._on_line)]
+        second_url = second_url or _OTHER_ENVIRONMENT.get(first.host, "")
+        if second_url:
+            second = Origin.from_url(second_url, options.ca_file, policy, "apns.url")
+            self._pools.append(Pool(second, around, pool, self._on_line))
+        self._first_is_sandbox = first.host == SANDBOX_HOST
+        self._has_begun = False
+
+    async def warm(self) -> None:
+        """Take up the provider token and open the call connections; both are kept from now on."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._token.start()
+        await self._pools[0].warm()
+
+    async def close(self) -> None:
+        """Close every connection. Pushes on their way end as Unavailable."""
+        for pool in self._pools:
+            await pool.close()
+        if self._has_begun:
+            self._has_begun = False
+            await self._token.close()
+
+    async def send(self, message: PushMessage, deadline: float) -> Outcome:
+        """Try once, until `deadline` (monotonic seconds)."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def on_outcome(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        self.begin(message, deadline, on_outcome)
+        return await future
+
+    def begin(self, message: PushMessage, deadline: float, on_outcome: OnOutcome) -> None:
+        """As `send`, without awaiting: a call is on the wire when this returns, if a connection is free."""
+        refusal = self._refusal(message)
+        body = notification.body(message)
+        if refusal is not None:
+            on_outcome(refusal)
+        elif body is None:
+            on_outcome(Rejected("PayloadTooLarge"))
+        else:
+            self._submit(message, body, deadline, on_outcome, self._pools_for(message.target.environment))
+
+    def _refusal(self, message: PushMessage) -> Outcome | None:
+        # Both come from the app. Apple counts bad tokens against the connection, and a topic that is
+        # none could not even be written into a header.
+        if _DEVICE_TOKEN.fullmatch(message.target.token.reveal()) is None:
+            return TargetGone("BadDeviceToken", certain=False)
+        if _TOPIC.fullmatch(message.target.topic or self._options.topic) is None:
+            return Rejected("BadTopic")
+        return None
+
+    def _pools_for(self, environment: str) -> list[Pool]:
+        if not environment or len(self._pools) == 1:
+            return self._pools
+        wants_first = (environment == "sandbox") == self._first_is_sandbox
+        return self._pools[:1] if wants_first else self._pools[1:]
+
+    def _submit(
+        self, message: PushMessage, body: bytes, deadline: float, on_outcome: OnOutcome, pools: list[Pool]
+    ) -> None:
+        pool, *others = pools
+        is_call = message.lane is Lane.CALLS
+
+        def on_done(result: Result) -> None:
+            outcome = self._outcome(pool, result, is_call=is_call)
+            if others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken":
+                self._submit(message, body, deadline, on_outcome, others)
+            else:
+                on_outcome(outcome)
+
+        pool.submit(
+            Request(
+                headers=notification.headers(
+                    message, pool.origin.authority, self._options.topic, self._token.current()
+                ),
+                body=body,
+                deadline=deadline,
+                on_done=on_done,
+                is_urgent=is_call,
+                may_repeat=is_call,  # the app knows a call again by its id
+            )
+        )
+
+    def _outcome(self, pool: Pool, result: Result, *, is_call: bool) -> Outcome:
+        if isinstance(result, Failure):
+            return Unavailable(result.reason, processed=result.processed)
+        judgement = judge(result, self._around.clock.now(), is_call=is_call)
+        if judgement.consequence is not Consequence.NOTHING:
+            pool.leave(result.connection, str(judgement.outcome))
+        if judgement.consequence is Consequence.SIGN_AGAIN:
+            self._token.is_refused()
+        return judgement.outcome
+
+    def _on_line(self, event: str, reason: str) -> None:
+        gauge = metrics.PUSH_CONNECTIONS.labels("apns")
+        match event:
+            case "opened":
+                gauge.inc()
+                _log.info("push_connection_opened", provider="apns", topic=self._options.topic)
+            case "closed":
+                gauge.dec()
+                _log.info("push_connection_closed", provider="apns", reason=reason)
+            case "failed":
+                _log.warning("push_connection_failed", provider="apns", reason=reason)
+            case _:
+                _log.info("push_connection_left", provider="apns", reason=reason)

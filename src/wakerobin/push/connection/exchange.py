@@ -1,0 +1,62 @@
+"""One request on its way through the pool, and the two ways in which it can end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete response. `connection` is the number of the connection on which it came."""
+
+    status: int
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: bytes
+    """At most 16 KiB of it; what is longer is cut."""
+    connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """There is no response. `processed`: False if the peer certainly did nothing, None if nobody knows."""
+
+    reason: str
+    processed: bool | None
+
+
+Result: TypeAlias = Answer | Failure
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request:
+    """A request with what the pool notes about it; `on_done` is called exactly once.
+
+    `deadline` is monotonic seconds. `is_urgent`: it goes over the call connections and is never paced.
+    `may_repeat`: the receiver tells copies apart, so it may go out a second time where nobody can
+    know whether the first was processed.
+    """
+
+    headers: Headers
+    body: bytes
+    deadline: float
+    on_done: Callable[[Result], None]
+    is_urgent: bool = False
+    may_repeat: bool = False
+
+    is_done: bool = field(default=False, init=False)
+    copies_out: int = field(default=0, init=False)
+    resends: int = field(default=0, init=False)
+    was_repeated: bool = field(default=False, init=False)
+    is_uncertain: bool = field(default=False, init=False)
+    """A copy was lost of which nobody knows whether it was processed."""
+
+    def finish(self, result: Result) -> None:
+        """Report the result, unless one was reported."""
+        if not self.is_done:
+            self.is_done = True
+            self.on_done(result)
