@@ -315,10 +315,10 @@ def auth_params_all(value: str) -> list[tuple[str, dict[str, str]]]:
 def _auth_params_from(value: str, position: int) -> tuple[dict[str, str], int]:
     """Read parameters until another scheme begins. `Basic` brings a lone token instead."""
     params: dict[str, str] = {}
+    lone = _TOKEN68.match(value, position)
+    if lone:
+        return params, lone.end()
     match = _AUTH_PARAM.match(value, position)
-    if not match:
-        lone = _TOKEN68.match(value, position)
-        return params, lone.end() if lone else position
     while match is not None:
         name, quoted, plain = match.groups()
         params.setdefault(name.lower(), plain if quoted is None else unquote(quoted))

@@ -14,7 +14,8 @@ Params = tuple[tuple[str, str | None], ...]
 
 _SCHEME = re.compile(rf"({SCHEME}):")
 # Wider than the ABNF: "sip:*21#@pbx" is dialled every day. Nothing that would end a name-addr.
-_USERINFO = re.compile(r"([^\x00-\x20\x7f@:<>\"]++)(?::([^\x00-\x20\x7f@<>\"]*+))?+@")
+# A user may be empty: gateways write "sip:@10.0.0.1" for a caller who hides the number.
+_USERINFO = re.compile(r"(?:([^\x00-\x20\x7f@:<>\"]++)(?::([^\x00-\x20\x7f@<>\"]*+))?+)?+@")
 _HOSTPORT = re.compile(rf"({HOST})(?::({PORT}))?+")
 _PARAM = re.compile(r";([^\x00-\x20\x7f;?=<>\"]++)(?:=([^\x00-\x20\x7f;?<>\"]*+))?+")
 _NUMBER = re.compile(r"[^\x00-\x20\x7f;?@<>\"]++")
@@ -141,7 +142,7 @@ def _parse_sip(scheme: str, text: str, position: int) -> SipUri:
     user, password = "", None
     userinfo = _USERINFO.match(text, position)
     if userinfo:
-        user, password = userinfo.groups()
+        user, password = userinfo.group(1) or "", userinfo.group(2)
         position = userinfo.end()
     hostport = _HOSTPORT.match(text, position)
     if not hostport:

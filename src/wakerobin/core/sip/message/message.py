@@ -57,8 +57,9 @@ class Message:
         cls, method: str, uri: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
     ) -> Message:
         """Make a request from nothing."""
-        if not is_token(method):
-            raise ValueError("the method is no token")
+        _refuse_breaks(method, uri)
+        if " " in uri or not is_token(method):
+            raise ValueError("the start line would break the message")
         message = cls()
         message.method, message.uri, message.body = method, uri, body
         for name, value in headers:
@@ -79,6 +80,7 @@ class Message:
         message = cls()
         message.status, message.body = status, body
         message.reason = REASONS.get(status, "") if reason is None else reason
+        _refuse_breaks(message.reason)
         for name, value in headers:
             message.add(name, value)
         return message
@@ -190,7 +192,7 @@ class Message:
     def replace_first(self, name: str, value: str) -> None:
         """Put this in place of the topmost value of that name. Raises ValueError without one."""
         at = self._names.index(canonical_name(name))
-        _line(name, value)
+        _refuse_unfit(value)
         self._rewrite(at, ", ".join([value, *split_list(self._values[at])[1:]]))
 
     def copy(self) -> Message:
@@ -212,7 +214,8 @@ class Message:
         if not _says(self.all("content-length"), len(self.body)):
             self.set("content-length", str(len(self.body)))
         first = f"SIP/2.0 {self.status} {self.reason}" if self.status else f"{self.method} {self.uri} SIP/2.0"
-        if "\r" in first or "\n" in first or (not self.status and " " in self.uri):
+        _refuse_breaks(first)
+        if not self.status and " " in self.uri:
             raise ValueError("the start line would break the message")
         head = "\r\n".join([first, *self._lines, "", ""])
         return head.encode("utf-8", "surrogateescape") + self.body
@@ -332,10 +335,21 @@ def _line(name: str, value: str) -> str:
     """Write a header line. Raises ValueError for what would break the message."""
     if not is_token(name):
         raise ValueError("the header name is no token")
-    if "\r" in value or "\n" in value:
-        raise ValueError("a header value must be one line")
-    value.encode("utf-8", "surrogateescape")  # UnicodeEncodeError is a ValueError
+    _refuse_unfit(value)
     return f"{wire_name(name)}: {value}"
+
+
+def _refuse_unfit(value: str) -> None:
+    """Raise ValueError for a header value that is not one line or that no bytes stand for."""
+    _refuse_breaks(value)
+    value.encode("utf-8", "surrogateescape")  # UnicodeEncodeError is a ValueError
+
+
+def _refuse_breaks(*texts: str) -> None:
+    """Raise ValueError for a text with a line break: whoever chose it could add headers."""
+    for text in texts:
+        if "\r" in text or "\n" in text:
+            raise ValueError("a line break would break the message")
 
 
 def _says(lengths: list[str], length: int) -> bool:

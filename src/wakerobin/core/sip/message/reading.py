@@ -37,7 +37,7 @@ def parse(data: bytes) -> Message:
     if end >= 0:
         message.body = data[end + 4 :]
     else:
-        end = len(data)
+        end = len(data) - 2 if data.endswith(b"\r\n") and len(data) > start else len(data)
         fault = "The empty line after the headers is missing"
     head = data[start:end].decode("utf-8", "surrogateescape")
     lines = head.split("\r\n")
