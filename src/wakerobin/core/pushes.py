@@ -1,4 +1,7 @@
-"""What is sent through a push service, and how one try of it can end (words of APNs, FCM, RFC 8030)."""
+"""What is sent through a push service, and how one try of it can end (words of APNs, FCM, RFC 8030).
+
+The payload is one JSON object, the same for every provider; its times are integer Unix seconds.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ class PushType(enum.StrEnum):
     MISSED_CALL = "missed-call"
     TARGETS_NEEDED = "targets-needed"
     CREDENTIALS_NEEDED = "credentials-needed"
+
+
+PAYLOAD_VERSION = 1
+"""`v` of every payload: what an app needs to know before it reads on."""
 
 
 class Lane(enum.StrEnum):
@@ -67,6 +74,84 @@ class PushMessage:
     def lane(self) -> Lane:
         """The lane in which it travels."""
         return LANES[self.type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadHead:
+    """What every payload says: which push, about which push registration, and how its life stands."""
+
+    id: str
+    """A lower-case UUID, the same on each attempt."""
+    registration: str
+    """The public id, `pr_…`."""
+    generation: int
+    sent_at: int
+    expires_at: int
+    """Epoch milliseconds until which this push is of use."""
+    stage: str
+    life_expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDetails:
+    """What a call's payload says beside its head."""
+
+    call_id: str
+    """A UUID, fit for CallKit."""
+    sip_call_id: str
+    caller: dict[str, str]
+    """`uri`, `number`, `name`."""
+    has_video: bool = False
+    api: str = ""
+    """The URL under which the app finds the API; empty where none is public."""
+
+    def __hash__(self) -> int:
+        return hash(self.call_id)
+
+
+def notice_payload(type_: PushType, head: PayloadHead, *, count: int = 0) -> dict[str, Any]:
+    """Return the payload of every push that is not a call; `count` belongs to missed calls only."""
+    payload = _head(type_, head)
+    if type_ is PushType.MISSED_CALL:
+        payload["count"] = count
+    return payload
+
+
+def call_payload(head: PayloadHead, call: CallDetails) -> dict[str, Any]:
+    """Return the payload of a call push."""
+    caller = {name: call.caller.get(name, "") for name in ("uri", "number", "name")}
+    return _head(PushType.CALL, head) | {
+        "call_id": call.call_id,
+        "sip_call_id": call.sip_call_id,
+        "caller": caller,
+        "has_video": call.has_video,
+        "api": call.api,
+    }
+
+
+def call_message(app: str, target: PushTarget, head: PayloadHead, call: CallDetails) -> PushMessage:
+    """Return the push that wakes a phone: no text and no collapse key, worth nothing after the call."""
+    return PushMessage(
+        type=PushType.CALL,
+        id=head.id,
+        target=target,
+        app=app,
+        payload=call_payload(head, call),
+        expires_at=head.expires_at,
+    )
+
+
+def _head(type_: PushType, head: PayloadHead) -> dict[str, Any]:
+    return {
+        "v": PAYLOAD_VERSION,
+        "type": type_.value,
+        "id": head.id,
+        "registration": head.registration,
+        "generation": head.generation,
+        "sent_at": head.sent_at // 1000,
+        "expires_at": head.expires_at // 1000,
+        "life": {"stage": head.stage, "expires_at": head.life_expires_at // 1000},
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,234 @@
+"""The delivery of a push: when an attempt is tried again, and when a target is taken as gone (law 5).
+
+`decide` settles one attempt of an outbox row. `TargetGuard` remembers, in memory, what the push services
+said of each credential's tokens: many refusals at once are our misconfiguration, not many deleted apps.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from wakerobin.core.pacing import Backoff
+from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.values import PushTarget
+
+_MINUTE = 60_000
+_DAY = 24 * 3600_000
+
+SERVER_TROUBLE = frozenset({"InternalServerError", "ServiceUnavailable", "Shutdown"})
+"""Apple's own reasons for 500 and 503: bulk comes back after a quarter of an hour at the earliest."""
+
+
+class Pending(Protocol):
+    """What `decide` reads of an outbox row."""
+
+    @property
+    def kind(self) -> PushType:
+        """The type of push."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made before the one that is settled."""
+        ...
+
+    @property
+    def deadline_at(self) -> int:
+        """Epoch milliseconds after which nobody wants it; 0: one attempt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryPolicy:
+    """How attempts follow each other; milliseconds."""
+
+    first_wait: int = 10_000
+    most_wait: int = 60 * _MINUTE
+    server_trouble_wait: int = 15 * _MINUTE
+    ours_wait: int = 15 * _MINUTE
+    """A refused credential is not asked more often; someone has to mend it."""
+    call_wait: int = 250
+    """A call is tried once more, on another connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """No further attempt. `delivered`: a push service took it."""
+
+    delivered: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt, no earlier than `not_before`; `attempts` is what the row then says."""
+
+    not_before: int
+    attempts: int
+
+
+Verdict: TypeAlias = Settled | Again
+
+
+def is_lapsed(row: Pending, now: int) -> bool:
+    """Whether the time of a row is over: it must not be tried any more."""
+    return now >= row.deadline_at if row.deadline_at else row.attempts > 0
+
+
+def decide(row: Pending, outcome: Outcome, now: int, jitter: float, policy: DeliveryPolicy) -> Verdict:
+    """Say what follows from the outcome of an attempt; `jitter` is a random number from 0 to 1.
+
+    The push service's Retry-After goes before the back-off of 10 s * 2**n, both until the deadline.
+    """
+    if isinstance(outcome, Accepted):
+        return Settled(delivered=True)
+    wait = _wait(row, outcome, jitter, policy)
+    if wait is None:
+        return Settled(delivered=False, reason=outcome.reason)
+    if row.deadline_at == 0 or now + wait >= row.deadline_at:
+        return Settled(delivered=False, reason=f"lapsed: {outcome.reason}")
+    return Again(now + wait, row.attempts + 1)
+
+
+def _wait(
+    row: Pending,
+    outcome: TargetGone | Rejected | Throttled | Unavailable,
+    jitter: float,
+    policy: DeliveryPolicy,
+) -> int | None:
+    """Return how long to wait before the next attempt, None for no further one."""
+    match outcome:
+        case TargetGone():
+            return None
+        case Rejected(ours=ours):
+            return policy.ours_wait if ours and row.kind is not PushType.CALL else None
+        case Throttled(retry_after=retry_after):
+            return None if row.kind is PushType.CALL else retry_after or _backoff(row, jitter, policy)
+        case Unavailable():
+            return _wait_for_service(row, outcome, jitter, policy)
+
+
+def _wait_for_service(
+    row: Pending, outcome: Unavailable, jitter: float, policy: DeliveryPolicy
+) -> int | None:
+    if row.kind is PushType.CALL:
+        return policy.call_wait if row.attempts == 0 else None
+    if row.kind is PushType.RENEW and outcome.processed is None:
+        return None  # it may have arrived, and silent pushes are rationed; the next one follows soon
+    if outcome.retry_after:
+        return outcome.retry_after
+    wait = _backoff(row, jitter, policy)
+    return max(wait, policy.server_trouble_wait) if outcome.reason in SERVER_TROUBLE else wait
+
+
+def _backoff(row: Pending, jitter: float, policy: DeliveryPolicy) -> int:
+    backoff = Backoff(first_s=policy.first_wait / 1000, most_s=policy.most_wait / 1000)
+    return round(backoff.delay(row.attempts, jitter) * 1000)
+
+
+class TargetVerdict(enum.Enum):
+    """What a refused target is."""
+
+    KEPT = "kept"
+    """The refusal is older than the token, or the guard holds: nothing changes."""
+    SUSPECTED = "suspected"
+    """It may be gone: applied after a day if it is refused again."""
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPolicy:
+    """When refusals are our own fault (law 5); times in milliseconds."""
+
+    window: int = 5 * _MINUTE
+    tokens: int = 10
+    """Fewer distinct refused tokens than that never trip the guard."""
+    share: float = 0.2
+    suspect_after: int = _DAY
+    evidence_within: int = _DAY
+    most_remembered: int = 50_000
+    """Accepted tokens remembered in a window; beyond it the guard trips sooner, which harms nobody."""
+
+
+@dataclass(slots=True)
+class _Credential:
+    accepted: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    refused: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    proofs: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    """The last two distinct tokens that were accepted, with the time."""
+    is_tripped: bool = False
+
+
+class TargetGuard:
+    """What the push services said in the last minutes, per credential (an app's at a provider)."""
+
+    def __init__(self, policy: GuardPolicy | None = None) -> None:
+        self.policy = GuardPolicy() if policy is None else policy
+        self._credentials: dict[str, _Credential] = {}
+
+    def accepted(self, credential: str, target: PushTarget, now: int) -> None:
+        """Remember that a push to the target was accepted."""
+        seen = self._seen(credential, now)
+        token = hash(target.token)
+        seen.refused.pop(token, None)
+        if token in seen.accepted or len(seen.accepted) < self.policy.most_remembered:
+            _put(seen.accepted, token, now)
+        _put(seen.proofs, token, now)
+        if len(seen.proofs) > 2:
+            seen.proofs.popitem(last=False)
+
+    def judge(self, credential: str, target: PushTarget, outcome: TargetGone, now: int) -> TargetVerdict:
+        """Count a refusal and say what it makes of the target."""
+        if outcome.gone_at and outcome.gone_at <= target.reported_at:
+            return TargetVerdict.KEPT  # the app has reported this token since
+        seen = self._seen(credential, now)
+        token = hash(target.token)
+        seen.accepted.pop(token, None)
+        _put(seen.refused, token, now)
+        seen.is_tripped = self._trips(seen)
+        if seen.is_tripped:
+            return TargetVerdict.KEPT
+        if outcome.certain:
+            return TargetVerdict.GONE
+        has_waited = target.refused_at and now >= target.refused_at + self.policy.suspect_after
+        if has_waited and self._has_evidence(seen, token, now):
+            return TargetVerdict.GONE
+        return TargetVerdict.SUSPECTED
+
+    def is_tripped(self, credential: str, now: int) -> bool:
+        """Whether refusals by this credential end nothing at present."""
+        seen = self._seen(credential, now)
+        seen.is_tripped = seen.is_tripped and self._trips(seen)
+        return seen.is_tripped
+
+    def others_refused(self, credential: str, target: PushTarget, now: int) -> bool:
+        """Whether another token was refused within the window: this may be the beginning of many."""
+        refused = self._seen(credential, now).refused
+        return len(refused) > (1 if hash(target.token) in refused else 0)
+
+    def _trips(self, seen: _Credential) -> bool:
+        refused = len(seen.refused)
+        total = refused + len(seen.accepted)
+        return refused >= self.policy.tokens and refused > self.policy.share * total
+
+    def _has_evidence(self, seen: _Credential, token: int, now: int) -> bool:
+        """Whether the credential works at all: with few tokens a wrong topic looks like a dead phone."""
+        if len(seen.refused) >= self.policy.tokens:
+            return True  # then the share decides
+        since = now - self.policy.evidence_within
+        return any(other != token and at >= since for other, at in seen.proofs.items())
+
+    def _seen(self, credential: str, now: int) -> _Credential:
+        seen = self._credentials.setdefault(credential, _Credential())
+        for tokens in (seen.accepted, seen.refused):
+            while tokens and next(iter(tokens.values())) <= now - self.policy.window:
+                tokens.popitem(last=False)
+        return seen
+
+
+def _put(tokens: OrderedDict[int, int], token: int, now: int) -> None:
+    tokens[token] = now
+    tokens.move_to_end(token)
