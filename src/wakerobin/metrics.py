@@ -1,0 +1,66 @@
+"""Every counter, gauge and histogram of the server, for Prometheus.
+
+Rooms write `metrics.PUSHES.labels(…).inc()`; the web shows `REGISTRY`. Labels take few values: never
+an account, an address or anything else that a peer chooses.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_PREFIX = "wakerobin"
+_FAST = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_HUMAN = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0)
+
+
+def _counter(name: str, help_: str, *labels: str) -> Counter:
+    return Counter(name, help_, labels, namespace=_PREFIX, registry=REGISTRY)
+
+
+def _gauge(name: str, help_: str, *labels: str) -> Gauge:
+    return Gauge(name, help_, labels, namespace=_PREFIX, registry=REGISTRY)
+
+
+def _histogram(name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(name, help_, labels, namespace=_PREFIX, registry=REGISTRY, buckets=buckets)
+
+
+FAULTS = _counter("faults", "Exceptions that a room caught at its top and survived: each is a bug.", "room")
+
+SIP_MESSAGES = _counter("sip_messages", "SIP messages that passed the edge check.", "transport")
+SIP_REFUSED = _counter(
+    "sip_refused", "What came over SIP sockets and was no message, by what became of it.", "outcome"
+)
+SIP_LOST = _counter("sip_lost", "Datagrams that the network refused to take.", "reason")
+SIP_CONNECTIONS = _gauge("sip_connections", "SIP streams that are open.", "direction")
+SIP_CONNECTIONS_REFUSED = _counter("sip_connections_refused", "SIP streams closed at once: too many.")
+SIP_TRANSACTIONS = _gauge("sip_transactions", "SIP transactions that are alive.", "side")
+SIP_UNANSWERED = _counter("sip_unanswered", "Requests of ours that had no final response.", "reason")
+SIP_STRAYS = _counter("sip_strays", "Responses and CANCELs that no transaction awaited.", "kind")
+
+REGISTERS = _counter("registers", "REGISTERs of ours at PBXs, by how they ended.", "outcome")
+BINDINGS = _gauge("bindings", "Accounts by the state of their binding at the PBX.", "state")
+PHONE_REGISTERS = _counter("phone_registers", "REGISTERs of phones, by the status they got.", "status")
+PHONE_FLOWS = _gauge("phone_flows", "Flows on which a phone is registered.")
+
+CALLS = _counter("calls", "Calls that ended, by how.", "outcome")
+CALLS_HELD = _gauge("calls_held", "Calls that wait for a phone.")
+CALL_WAKE = _histogram("call_wake_seconds", "From the INVITE to the first flow of a woken phone.", _HUMAN)
+RELAYED = _counter("relayed", "Requests within dialogs and from phones that were passed on.", "outcome")
+
+PUSHES = _counter("pushes", "Pushes by what the push service said.", "provider", "lane", "outcome")
+PUSH_SECONDS = _histogram("push_seconds", "From the wish to push to the service's answer.", _FAST, "lane")
+PUSHES_WAITING = _gauge("pushes_waiting", "Pushes that were decided and are not settled.", "lane")
+PUSH_CONNECTIONS = _gauge("push_connections", "Connections to push services that are open.", "provider")
+
+LIVES = _gauge("lives", "Push registrations by `living` or the reason of their end.", "state")
+LIVES_USED = _counter("lives_used", "Uses of the app that renewed a life, by kind.", "cause")
+LIVES_ENDED = _counter("lives_ended", "Lives that ended, by reason.", "reason")
+
+COMMIT_SECONDS = _histogram("commit_seconds", "One COMMIT of the store.", _FAST)
+WORKS = _counter("works", "Works of the store, by how they ended.", "outcome")
+
+HTTP_REQUESTS = _counter("http_requests", "Requests of the API by route and status.", "route", "status")
+ENROLMENTS = _counter("enrolments", "Enrolments by how they ended.", "outcome")

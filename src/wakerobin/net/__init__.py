@@ -1,0 +1,1 @@
+"""The network: SIP sockets, the timer wheel, the system's clocks, names to addresses."""

@@ -1,0 +1,1 @@
+"""What the server does with the core, the network, the push services and the store."""

@@ -1,0 +1,1 @@
+"""The SIP front door: transactions over the endpoint, and who gets which request."""

@@ -1,0 +1,215 @@
+"""Client transactions: the requests that we send, and which of them a response answers."""
+
+from __future__ import annotations
+
+from wakerobin import metrics
+from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.transaction import ClientTransaction, InviteClientTransaction
+from wakerobin.core.sip.transaction.matching import client_key
+from wakerobin.core.values import Flow
+from wakerobin.ports.clock import Timer
+from wakerobin.ports.sip import OnFailure, OnResponse
+from wakerobin.services.dispatch.running import Machine, Running, Shared, guarded
+
+_ALIVE = metrics.SIP_TRANSACTIONS.labels("client")
+_TIMED_OUT = metrics.SIP_UNANSWERED.labels("timeout")
+_TRANSPORT = metrics.SIP_UNANSWERED.labels("transport")
+
+
+class OutgoingRequest(Running):
+    """Implements `ports.sip.ClientTransactionHandle`. Made by its table, which it leaves at its end."""
+
+    __slots__ = (
+        "_cancel_headers",
+        "_giving_up",
+        "_has_failed",
+        "_has_final",
+        "_has_provisional",
+        "_is_cancelled",
+        "_on_failure",
+        "_on_response",
+        "_table",
+        "_transaction",
+        "_why",
+        "flow",
+        "key",
+    )
+
+    def __init__(
+        self,
+        table: OutgoingRequests,
+        request: Message,
+        flow: Flow,
+        on_response: OnResponse,
+        on_failure: OnFailure,
+    ) -> None:
+        super().__init__(table.shared)
+        kind = InviteClientTransaction if request.method == "INVITE" else ClientTransaction
+        self._transaction = kind(request, reliable=flow.transport.is_reliable, timers=table.shared.values)
+        self.key = client_key(request)
+        self.flow = flow
+        self._table = table
+        self._on_response = on_response
+        self._on_failure = on_failure
+        self._has_provisional = self._has_final = self._has_failed = self._is_cancelled = False
+        self._cancel_headers: tuple[tuple[str, str], ...] = ()
+        self._giving_up: Timer | None = None
+        self._why = ""
+
+    @property
+    def branch(self) -> str:
+        """The branch of our Via."""
+        return self._transaction.request.branch or ""
+
+    def start(self) -> None:
+        """Send the request. What goes wrong is told later, never from within."""
+        self.perform(self._transaction.start(self._shared.clock.monotonic()))
+
+    def receive(self, response: Message) -> None:
+        """Take a response of this transaction."""
+        self.perform(self._transaction.receive_response(response, self._shared.clock.monotonic()))
+
+    def cancel(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Cancel an INVITE: now if a provisional has come, else as soon as one comes (9.1).
+
+        The INVITE still ends by its own final response, or as a timeout 64*T1 after the CANCEL.
+        Nothing happens when it is final or cancelled. Raises ValueError for another method.
+        """
+        if not isinstance(self._transaction, InviteClientTransaction):
+            raise ValueError("only an INVITE is cancelled")
+        if self._is_cancelled or self._has_final or self.is_over:
+            return
+        self._is_cancelled = True
+        self._cancel_headers = headers
+        if self._has_provisional:
+            self._send_cancel()
+
+    def abandon(self) -> None:
+        """Stop retransmitting and forget it; what comes for it is a stray then.
+
+        After its final response it stays as long as it must, to absorb or acknowledge repetitions.
+        """
+        if not self._has_final:
+            self.end()
+
+    @property
+    def _machine(self) -> Machine:
+        return self._transaction
+
+    def _transmit(self, data: bytes) -> None:
+        if not self._shared.endpoint.send(self.flow, data):
+            self.fail_soon("the flow is closed")
+
+    def _pass_up(self, message: Message) -> None:
+        if message.status >= 200:
+            self._has_final = True
+            self._stop_giving_up()
+        is_first = not self._has_provisional
+        self._has_provisional = True
+        guarded(self._on_response, message)
+        if is_first and self._is_cancelled and not self._has_final and not self.is_over:
+            self._send_cancel()
+
+    def _send_cancel(self) -> None:
+        if self._giving_up is None:
+            shared = self._shared
+            when = shared.clock.monotonic() + shared.values.timer_b
+            self._giving_up = shared.timers.call_at(when, self._give_up)
+            cancel = cancellation(self._transaction.request, self._cancel_headers)
+            self._table.start(cancel, self.flow, lambda _response: None, lambda _reason: None)
+
+    def _give_up(self) -> None:
+        """9.1: a cancelled INVITE without a final response for 64*T1 counts as cancelled."""
+        self._giving_up = None
+        if not self._has_final and not self.is_over:
+            self._timed_out()
+            self.end()
+
+    def _timed_out(self) -> None:
+        _TIMED_OUT.inc()
+        self._tell_failure("timeout")
+
+    def _transport_failed(self) -> None:
+        _TRANSPORT.inc()
+        self._tell_failure(f"transport: {self._why}")
+
+    def _note_failure(self, reason: str) -> None:
+        self._why = reason
+
+    def _tell_failure(self, reason: str) -> None:
+        # An ACK that could not be sent is nobody's failure: the final response was passed up.
+        if not self._has_failed and not self._has_final:
+            self._has_failed = True
+            guarded(self._on_failure, reason)
+
+    def _stop_giving_up(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+
+    def _forget(self) -> None:
+        self._stop_giving_up()
+        self._table.forget(self)
+
+
+class OutgoingRequests:
+    """The table of client transactions, by key and by the connection that they were sent over."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self._by_key: dict[str, OutgoingRequest] = {}
+        self._by_connection: dict[int, set[OutgoingRequest]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def start(
+        self, request: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
+    ) -> OutgoingRequest:
+        """Send a request that has our Via on top. Raises ValueError for a branch that is in use."""
+        one = OutgoingRequest(self, request, flow, on_response, on_failure)
+        if one.key in self._by_key:
+            raise ValueError("a transaction with this branch is under way")
+        self._by_key[one.key] = one
+        if flow.connection:
+            self._by_connection.setdefault(flow.connection, set()).add(one)
+        _ALIVE.inc()
+        one.start()
+        return one
+
+    def take(self, response: Message) -> bool:
+        """Give a response to its transaction. False: there is none."""
+        one = self._by_key.get(client_key(response))
+        if one is None:
+            return False
+        one.receive(response)
+        return True
+
+    def flow_closed(self, flow: Flow, reason: str) -> None:
+        """Fail what was sent over a connection that is no more; what rings there may still answer.
+
+        A datagram that could not be sent has failed its own transaction already.
+        """
+        for one in tuple(self._by_connection.get(flow.connection, ())):
+            one.fail(reason)
+
+    def forget(self, one: OutgoingRequest) -> None:
+        """Remove a transaction that is over."""
+        del self._by_key[one.key]
+        _ALIVE.dec()
+        over_connection = self._by_connection.get(one.flow.connection)
+        if over_connection is not None:
+            over_connection.discard(one)
+            if not over_connection:
+                del self._by_connection[one.flow.connection]
+
+
+def cancellation(invite: Message, headers: tuple[tuple[str, str], ...] = ()) -> Message:
+    """Return the CANCEL of an INVITE as we sent it (9.1): same hop, route, target and number."""
+    cancel = Message.request("CANCEL", invite.uri, [("Via", invite.values("Via")[0])])
+    cancel.copy_lines(invite, {"route", "from", "to", "call-id"})
+    cancel.add("CSeq", f"{invite.cseq.number} CANCEL")
+    cancel.add("Max-Forwards", "70")
+    for name, value in headers:
+        cancel.add(name, value)
+    return cancel
