@@ -232,7 +232,7 @@ def test_a_100_gets_the_timestamp_and_no_tag() -> None:
 
 def test_a_tag_that_is_there_stays() -> None:
     request = parse(instead(b"<sip:b8f2@10.8.8.8>\r", b"<sip:b8f2@10.8.8.8>;TAG=theirs\r"))
-    assert respond(request, 200, to_tag="ours").to_tag == "theirs"
+    assert respond(request, 200, to_tag="ours").get("to") == "<sip:b8f2@10.8.8.8>;TAG=theirs"
 
 
 def test_a_tag_is_added_to_a_to_without_brackets() -> None:

@@ -117,6 +117,7 @@ def test_parameters_are_found_in_any_case() -> None:
     uri = SipUri.parse("sip:h;Transport=UDP;LR;pn-prid=")
     assert uri.param("transport") == "UDP"
     assert uri.param("lr") is None
+    assert uri.param("maddr") is None
     assert uri.has_param("lr")
     assert uri.param("PN-PRID") == ""
     assert not uri.has_param("maddr")

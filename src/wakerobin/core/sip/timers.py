@@ -23,11 +23,6 @@ class Timers:
         return 64 * self.t1
 
     @property
-    def timer_c(self) -> float:
-        """How long a proxy waits for the final response to an INVITE (16.6 step 11): over 3 min."""
-        return 185.0
-
-    @property
     def timer_d(self) -> float:
         """How long repeated 300-699 responses to an INVITE are acknowledged; 32 s by default."""
         return 64 * self.t1
