@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from wakerobin.core.sip import forking
@@ -289,22 +289,20 @@ class IncomingCall:
             ],
         }
 
-    def resume(self, snapshot: dict[str, Any], phones: dict[str, PhoneFlow], now: float) -> list[Effect]:
-        """Go on after a restart: `phones` are the branches (by key) whose flow still exists."""
+    def resume(self, snapshot: dict[str, Any], now: float) -> list[Effect]:
+        """Go on after a restart; the branches that still exist were adopted before."""
         self._has_rung_itself = bool(snapshot["rung"])
-        self.state = CallState.WAKING
         for registration_id in snapshot["waiting"]:
             name = f"r{registration_id}"
-            installation = _Installation(
-                name, registration_id, self._new_key(name), wake_ends=now + self._policy.wake_timeout
-            )
-            installation.is_pushed = True
-            self._installations[name] = installation
-            self._context.wait(installation.key)
-        for branch in snapshot["branches"]:
-            phone = phones.get(branch["key"])
-            if phone is not None:
-                self.adopt(branch["key"], branch["installation"], phone, now)
+            if name not in self._installations:
+                waiting = _Installation(
+                    name, registration_id, self._new_key(name), wake_ends=now + self._policy.wake_timeout
+                )
+                waiting.is_pushed = True
+                self._installations[name] = waiting
+                self._context.wait(waiting.key)
+        if self.state is CallState.HELD:
+            self.state = CallState.WAKING
         return [Tell("resumed"), *self._run(self._context.settle(now), now)]
 
     def adopt(self, key: str, name: str, phone: PhoneFlow, now: float) -> None:
@@ -439,11 +437,6 @@ class IncomingCall:
 
     def _of_key(self, key: str) -> _Installation | None:
         return self._installations.get(self._by_key.get(key, ""))
-
-
-def moved(phone: PhoneFlow, now: float) -> PhoneFlow:
-    """Return the phone as heard just now."""
-    return replace(phone, heard_at=now)
 
 
 def _text(effects: Iterable[Effect]) -> str:

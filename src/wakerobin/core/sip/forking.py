@@ -165,7 +165,7 @@ class ResponseContext:
         return self._final(branch, status, response.reason, now)
 
     def close(self, key: str, status: int, text: str, now: float) -> list[Effect]:
-        """End a branch by our own decision (timeout, dead flow, refused push); it is cancelled if it may ring."""
+        """End a branch by our own decision: timeout, dead flow, refused push. What may ring is cancelled."""
         branch = self._branches[key]
         if branch.state is BranchState.FINAL:
             return []
@@ -175,7 +175,7 @@ class ResponseContext:
         return effects + self._final(branch, status, text, now)
 
     def cancel(self, reason: str, now: float) -> list[Effect]:
-        """The caller hung up: CANCEL every branch, then 487; at once if nothing has rung, after 2 s at most."""
+        """The caller hung up: CANCEL every branch, then 487: at once if nothing rang, after 2 s at most."""
         if self.final_status or self._cancelled is not None:
             return []
         self._cancelled = reason

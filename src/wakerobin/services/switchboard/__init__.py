@@ -1,0 +1,5 @@
+"""Calls from the PBX to phones that may sleep."""
+
+from wakerobin.services.switchboard.board import Switchboard
+
+__all__ = ["Switchboard"]

@@ -1,0 +1,321 @@
+"""The switchboard: finds or makes the call that an event belongs to, and writes down what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from wakerobin import log, metrics
+from wakerobin.core import tokens
+from wakerobin.core.call import CallPolicy, IncomingCall
+from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
+from wakerobin.core.ids import Entropy, hex_token
+from wakerobin.core.sip.message import Message, parse, respond
+from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
+from wakerobin.ports.sip import ServerTransactionHandle
+from wakerobin.ports.store import CallRecord, HeldCall, Store, Transaction
+from wakerobin.services.phones import Phones
+from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.services.switchboard.incoming import (
+    call_key,
+    flow_from_json,
+    registration_call_id,
+    without_loop_mark,
+)
+from wakerobin.services.switchboard.line import Line
+from wakerobin.services.switchboard.wake import wakeables
+
+_log = log.get("switchboard")
+
+RETRY_WRITE_S = 1.0
+"""How long the writer waits when the store cannot take a call's story; the call itself never waits."""
+
+
+class Switchboard:
+    """All calls from PBXs to phones. Lives on the event loop; `run` is its writer."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        phones: Phones,
+        exchange: Exchange,
+        keys: tokens.TokenKeys,
+        entropy: Entropy,
+        policy: Callable[[str], CallPolicy],
+    ) -> None:
+        self._store = store
+        self._phones = phones
+        self._exchange = exchange
+        self._keys = keys
+        self._entropy = entropy
+        self._policy = policy
+        self._lines: dict[str, Line] = {}
+        self._by_transaction: dict[int, Line] = {}
+        self._work = asyncio.Event()
+
+    def wake_writer(self) -> None:
+        """There is something to write."""
+        self._work.set()
+
+    # From the front door
+
+    def invite(self, transaction: ServerTransactionHandle, account: Account) -> None:
+        """Take a call to an account: 100 at once, then whatever wakes or rings its phones."""
+        request = transaction.request
+        key = call_key(self._keys.current, request, account.id)
+        known = self._lines.get(key)
+        if known is not None and not known.machine.state.is_over:
+            transaction.respond(respond(request, 482, "Merged Request"))  # RFC 3261 8.2.2.2
+            return
+        transaction.respond(respond(request, 100))
+        now, at = self._exchange.clock.now(), self._exchange.clock.monotonic()
+        machine = IncomingCall(request, self._policy(account.app), at)
+        tag = hex_token(self._entropy, 8)
+        line = self._open(key, account, transaction, machine, to_tag=tag, started_at=now)
+        line.tell("invite", caller=line.record.caller, source=str(transaction.flow))
+        line.feed(machine.start(self._phones.flows(account.id), line.registrations, at))
+
+    def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
+        """The PBX cancels. False: that INVITE is not one of ours."""
+        line = self._by_transaction.get(id(invite))
+        if line is None:
+            return False
+        cancel.respond(respond(cancel.request, 200, to_tag=line.to_tag))
+        reason = cancel.request.get("reason") or ""
+        line.feed(line.machine.cancel(reason, self._exchange.clock.monotonic()))
+        return True
+
+    def early_request(self, transaction: ServerTransactionHandle) -> bool:
+        """Answer a request into the early dialog of our own 180 (sip.md 18). False: it is none."""
+        request = transaction.request
+        line = next(
+            (
+                one
+                for one in self._lines.values()
+                if one.to_tag == request.to_tag and one.invite.call_id == request.call_id
+            ),
+            None,
+        )
+        if line is None:
+            return False
+        if request.method == "BYE":
+            transaction.respond(respond(request, 200))
+            line.feed(line.machine.cancel("", self._exchange.clock.monotonic()))
+        elif request.method == "UPDATE":
+            # 481 would let some PBXs end the whole call.
+            transaction.respond(respond(request, 500, headers=[("Retry-After", "5")]))
+        else:
+            transaction.respond(respond(request, 481))
+        return True
+
+    def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
+        """A phone registered: it gets the calls that are held for its account."""
+        for line in list(self._lines.values()):
+            if line.account.id == account_id:
+                line.feed(line.machine.phone_arrived(phone, self._exchange.clock.monotonic()))
+
+    def stray_response(self, message: Message, flow: Flow) -> bool:
+        """Take a response to a branch of before a restart, known by its signature. False: a real stray."""
+        branch = without_loop_mark(message.branch or "")
+        number = tokens.read_branch(branch, self._keys, message.call_id, message.cseq.number)
+        line = next((one for one in self._lines.values() if one.invite.call_id == message.call_id), None)
+        if number is None or line is None or message.status < 200:
+            return False
+        line.adopt_stray(number, message, flow)
+        return True
+
+    # Over a restart
+
+    async def resume(self) -> int:
+        """Take up the calls that rang when the server ended. Returns how many still ring."""
+        for held in self._store.read(lambda tx: tx.calls.held()):
+            try:
+                self._resume(held)
+            except (LookupError, SipSyntaxError, ValueError) as error:
+                _log.error("held_call_unusable", call=held.call_id, reason=str(error))
+                await self._release(held.call_id)
+        return sum(not line.machine.state.is_over for line in self._lines.values())
+
+    async def _release(self, call_id: str) -> None:
+        await self._store.transact(lambda tx: tx.calls.release(call_id))
+
+    def _resume(self, held: HeldCall) -> None:
+        account = self._store.read(lambda tx: tx.accounts.get(held.account_id))
+        if account is None:
+            raise LookupError("its account is gone")
+        invite = parse(held.invite)
+        at = self._exchange.clock.monotonic()
+        age = (self._exchange.clock.now() - held.started_at) / 1000
+        policy = self._policy(account.app)
+        policy = replace(
+            policy,
+            wake_timeout=max(0.0, policy.wake_timeout - age),
+            ring_timeout=max(0.0, policy.ring_timeout - age),
+        )
+        machine = IncomingCall(invite, policy, at - age)
+        line = self._open(
+            held.call_id,
+            account,
+            self._exchange.transactions.adopt_server(invite, flow_from_json(held.flow)),
+            machine,
+            to_tag=held.to_tag,
+            started_at=held.started_at,
+        )
+        for branch in held.branches["branches"]:
+            flow = flow_from_json(branch["flow"])
+            if flow.connection == 0:  # a stream died with us: its phone comes back by itself
+                phone = PhoneFlow(
+                    account_id=account.id,
+                    registration_id=branch["registration"],
+                    flow=flow,
+                    contact_uri=branch["contact"],
+                    path=tuple(branch["path"]),
+                    heard_at=at,
+                    expires_at=at + policy.ring_timeout,
+                )
+                sent = parse(branch["sent"].encode("latin-1"))
+                line.adopt(branch["key"], branch["installation"], phone, sent, branch["via"])
+        line.feed([*machine.resume(held.branches, at), *machine.on_timer(at)])
+
+    # For the API and the other services
+
+    def is_held(self, registration_id: int) -> bool:
+        """Whether a call still rings for, or waits for, this registration."""
+        return any(line.machine.awaits(registration_id) for line in self._lines.values())
+
+    def call_of(self, registration: PushRegistration, call_id: str) -> CallRecord | None:
+        """Return the call that this registration knows under `call_id`; known 24 h."""
+        line = self._line_of(registration, call_id)
+        if line is not None:
+            return line.record
+        records = self._store.read(lambda tx: tx.calls.of_account(registration.account_id, 1000))
+        return next((r for r in records if self.call_id_for(registration, r) == call_id), None)
+
+    def call_id_for(self, registration: PushRegistration, record: CallRecord) -> str:
+        """Return the `call_id` under which this registration knows a call."""
+        return registration_call_id(
+            self._keys.current, record.sip_call_id, record.from_tag, registration.public_id
+        )
+
+    async def wait(self, registration: PushRegistration, call_id: str, seconds: float) -> CallRecord | None:
+        """Return the call as soon as it changes, at the latest after `seconds`."""
+        line = self._line_of(registration, call_id)
+        if line is not None and seconds > 0 and not line.machine.state.is_over:
+            changed = asyncio.Event()
+            line.when_changed(changed.set)
+            try:
+                async with asyncio.timeout(seconds):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+        return self.call_of(registration, call_id)
+
+    def decline(self, registration: PushRegistration, call_id: str, *, everywhere: bool, status: int) -> bool:
+        """The user declined. False: there is no such call, or it rings no more."""
+        line = self._line_of(registration, call_id)
+        if line is None or line.machine.state.is_over:
+            return False
+        now = self._exchange.clock.monotonic()
+        line.feed(line.machine.decline(registration.id, everywhere=everywhere, status=status, now=now))
+        return True
+
+    def progress(self, registration: PushRegistration, call_id: str) -> bool:
+        """The app says that it is awake and deals with the call. False: the call rings no more."""
+        line = self._line_of(registration, call_id)
+        if line is None or line.machine.state.is_over:
+            return False
+        line.tell("progress")
+        line.feed([])
+        return True
+
+    # Its own
+
+    async def run(self) -> None:
+        """Write stories, records and held calls, after the fact; forget what is finished."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            written = [_Written(line) for line in self._lines.values() if line.rows or line.is_dirty]
+            if written:
+                try:
+                    await self._store.transact(partial(_write, written))
+                except StoreUnavailableError as error:
+                    _log.error("call_not_stored", reason=str(error))
+                    for one in written:
+                        one.undo()
+                    await asyncio.sleep(RETRY_WRITE_S)
+                    self._work.set()
+            for line in [one for one in self._lines.values() if one.machine.is_finished]:
+                if not line.rows and not line.is_dirty:
+                    self._forget(line)
+
+    def _open(
+        self,
+        key: str,
+        account: Account,
+        transaction: ServerTransactionHandle,
+        machine: IncomingCall,
+        *,
+        to_tag: str,
+        started_at: int,
+    ) -> Line:
+        line = Line(
+            self._exchange,
+            key=key,
+            account=account,
+            transaction=transaction,
+            machine=machine,
+            to_tag=to_tag,
+            wakeables=self._store.read(lambda tx: wakeables(tx, account.id)),
+            started_at=started_at,
+            expires_at=started_at + round(self._policy(account.app).wake_timeout * 1000),
+        )
+        self._lines[key] = line
+        self._by_transaction[id(transaction)] = line
+        metrics.CALLS_HELD.set(len(self._lines))
+        return line
+
+    def _forget(self, line: Line) -> None:
+        self._lines.pop(line.key, None)
+        self._by_transaction.pop(id(line.transaction), None)
+        metrics.CALLS_HELD.set(len(self._lines))
+
+    def _line_of(self, registration: PushRegistration, call_id: str) -> Line | None:
+        return next(
+            (
+                line
+                for line in self._lines.values()
+                if line.account.id == registration.account_id
+                and self.call_id_for(registration, line.record) == call_id
+            ),
+            None,
+        )
+
+
+class _Written:
+    """What one call wants to have written, taken from it; `undo` gives it back."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.record = line.record
+        self.rows, line.rows, line.is_dirty = line.rows, [], False
+        self.held = line.held()
+
+    def undo(self) -> None:
+        """The store could not take it."""
+        self.line.rows[:0] = self.rows
+        self.line.is_dirty = True
+
+
+def _write(batch: list[_Written], tx: Transaction) -> None:
+    for one in batch:
+        for row in one.rows:
+            tx.stories.add(row)
+        tx.calls.put(one.record)
+        if one.held is not None:
+            tx.calls.hold(one.held)
+        elif one.record.ended_at:
+            tx.calls.release(one.line.key)

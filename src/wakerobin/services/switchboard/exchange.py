@@ -1,0 +1,116 @@
+"""What every call on the switchboard shares: the doors to the transaction layer, the pushes, the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from wakerobin.core import tokens
+from wakerobin.core.errors import SipSyntaxError
+from wakerobin.core.ids import Entropy
+from wakerobin.core.lifetime import LifetimePolicy
+from wakerobin.core.pushes import Accepted, Outcome, PushMessage, Rejected, TargetGone, Throttled
+from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.uri import SipUri
+from wakerobin.core.values import Account, Flow, PhoneFlow
+from wakerobin.ports.clock import Clock, Timers
+from wakerobin.ports.sip import SipEndpoint, TransactionLayer
+from wakerobin.services.phones.routes import Address, RecordRoutes
+from wakerobin.services.switchboard.wake import Wakeable, call_pushes
+
+
+class CallPushes(Protocol):
+    """The part of the courier that calls need."""
+
+    def call_now(
+        self,
+        messages: list[PushMessage],
+        on_outcome: Callable[[PushMessage, Outcome], None],
+        deadline: float,
+    ) -> None:
+        """Send at once; `deadline` in monotonic seconds."""
+        ...
+
+
+class Exchange:
+    """Constructed once; has no state of a call."""
+
+    def __init__(  # noqa: PLR0913 - it is where the ports meet; all of them named
+        self,
+        *,
+        clock: Clock,
+        timers: Timers,
+        transactions: TransactionLayer,
+        endpoint: SipEndpoint,
+        courier: CallPushes,
+        routes: RecordRoutes,
+        keys: tokens.TokenKeys,
+        entropy: Entropy,
+        lifetime: Callable[[str], LifetimePolicy],
+        pbx_address: Callable[[Account], Address | None],
+        wake_writer: Callable[[], None],
+    ) -> None:
+        self.clock = clock
+        self.timers = timers
+        self.transactions = transactions
+        self.wake_writer = wake_writer
+        self._endpoint = endpoint
+        self._courier = courier
+        self._routes = routes
+        self._keys = keys
+        self._entropy = entropy
+        self._lifetime = lifetime
+        self._pbx_address = pbx_address
+
+    def push(
+        self,
+        invite: Message,
+        wakeable: Wakeable,
+        expires_at: int,
+        on_outcome: Callable[[bool, str], None],
+    ) -> None:
+        """Send the call pushes of one registration; `on_outcome(accepted, reason)` for each target."""
+        now = self.clock.now()
+        policy = self._lifetime(wakeable.registration.app)
+        messages = call_pushes(self._keys.current, invite, wakeable, policy, now, expires_at)
+        deadline = self.clock.monotonic() + (expires_at - now) / 1000
+
+        def settled(message: PushMessage, outcome: Outcome) -> None:
+            on_outcome(isinstance(outcome, Accepted), _words(message, outcome))
+
+        self._courier.call_now(messages, settled, deadline)
+
+    def record_routes(self, phone: PhoneFlow, account: Account, from_pbx: Flow) -> tuple[str, str]:
+        """Return our two Record-Routes: the PBX's side carries the address under which *it* reaches us."""
+        address = self._pbx_address(account)
+        if address is None:
+            host, port = self._endpoint.local_address(from_pbx.transport, from_pbx.remote[0])
+            address = Address(host, port, from_pbx.transport)
+        return self._routes.pair(phone, address)
+
+    def branch(self, sent: Message, phone: PhoneFlow) -> str:
+        """Return a branch that is known again after a restart."""
+        number = self._routes.installation_number(phone)
+        return tokens.branch(self._keys, sent.call_id, sent.cseq.number, number, self._entropy(6))
+
+    def is_ours(self, uri: str) -> bool:
+        """Whether a Record-Route value is one of ours."""
+        try:
+            return self._routes.is_ours(SipUri.parse(uri))
+        except SipSyntaxError:
+            return False
+
+
+def _words(message: PushMessage, outcome: Outcome) -> str:
+    service = message.target.provider.value.upper()
+    match outcome:
+        case Accepted():
+            return service
+        case TargetGone(reason=reason):
+            return f"{service} says that the app is gone ({reason})"
+        case Throttled(reason=reason):
+            return f"{service} takes no more now ({reason})"
+        case Rejected(reason=reason):
+            return f"{service} refuses the push ({reason})"
+        case _:
+            return f"{service} cannot be reached ({outcome.reason})"

@@ -1,0 +1,293 @@
+"""One call on the switchboard: carries out what the call machine decides, on the transaction layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from wakerobin import metrics
+from wakerobin.core.call import (
+    Abandon,
+    CallState,
+    Effect,
+    IncomingCall,
+    Offer,
+    Over,
+    Push,
+    Ring,
+    Save,
+    Tell,
+)
+from wakerobin.core.sip import forking
+from wakerobin.core.sip.message import Message, respond
+from wakerobin.core.values import Account, Flow, PhoneFlow
+from wakerobin.ports.clock import Timer
+from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
+from wakerobin.ports.store import CallRecord, HeldCall, StoryRow
+from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.services.switchboard.incoming import caller_of, flow_to_json, for_phone, with_loop_mark
+from wakerobin.services.switchboard.wake import Wakeable
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """An INVITE that went to a phone, and the transaction that carries it."""
+
+    phone: PhoneFlow
+    sent: Message
+    handle: ClientTransactionHandle
+
+
+class Line:
+    """A live call. Everything that happens to it enters through `feed`."""
+
+    def __init__(  # noqa: PLR0913 - what a call is made of; all of it named
+        self,
+        exchange: Exchange,
+        *,
+        key: str,
+        account: Account,
+        transaction: ServerTransactionHandle,
+        machine: IncomingCall,
+        to_tag: str,
+        wakeables: list[Wakeable],
+        expires_at: int,
+        started_at: int,
+    ) -> None:
+        self.key = key
+        self.account = account
+        self.transaction = transaction
+        self.machine = machine
+        self.to_tag = to_tag
+        self.invite = transaction.request
+        self.branches: dict[str, Branch] = {}
+        self.is_dirty = False
+        self.rows: list[StoryRow] = []
+        self._exchange = exchange
+        self._wakeables = {w.registration.id: w for w in wakeables}
+        self._unsettled: dict[int, int] = {}
+        self._timer: Timer | None = None
+        self._waiters: list[Callable[[], None]] = []
+        self.record = CallRecord(
+            call_id=key,
+            sip_call_id=self.invite.call_id,
+            from_tag=self.invite.from_tag or "",
+            account_id=account.id,
+            state=str(CallState.HELD),
+            caller=caller_of(self.invite),
+            started_at=started_at,
+            expires_at=expires_at,
+        )
+
+    @property
+    def registrations(self) -> list[int]:
+        """The push registrations that this call may wake."""
+        return list(self._wakeables)
+
+    # In
+
+    def feed(self, effects: list[Effect]) -> None:
+        """Carry out effects of the machine, and re-arm its one timer."""
+        for effect in effects:
+            self._perform(effect)
+        if str(self.machine.state) != self.record.state:
+            self._record(state=str(self.machine.state))
+        self._rearm()
+        self._exchange.wake_writer()
+
+    def when_changed(self, callback: Callable[[], None]) -> None:
+        """Call back once, at the next change of the record."""
+        self._waiters.append(callback)
+
+    def response(self, key: str, message: Message) -> None:
+        """A phone answered."""
+        self.feed(self.machine.receive(key, message, self._exchange.clock.monotonic()))
+
+    def failure(self, key: str, reason: str) -> None:
+        """A phone did not answer, or cannot be reached."""
+        self.feed(self.machine.branch_failed(key, reason, self._exchange.clock.monotonic()))
+
+    def adopt(self, key: str, name: str, phone: PhoneFlow, sent: Message, via: str) -> None:
+        """Take up a branch of before a restart: the transaction, and its place in the call."""
+        on_wire = sent.copy()
+        host, port = phone.flow.local
+        sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        on_wire.prepend("Via", f"SIP/2.0/{phone.flow.transport.upper()} {sent_by};rport;branch={via}")
+        handle = self._exchange.transactions.adopt_client(
+            on_wire,
+            phone.flow,
+            lambda message: self.response(key, message),
+            lambda why: self.failure(key, why),
+        )
+        self.branches[key] = Branch(phone, sent, handle)
+        self.machine.adopt(key, name, phone, self._exchange.clock.monotonic())
+        self._rearm()
+
+    def adopt_stray(self, number: int, response: Message, flow: Flow) -> None:
+        """A phone answers a branch that was not stored in time, or whose connection died: the same call."""
+        name = f"r{number}"
+        phone = PhoneFlow(
+            account_id=self.account.id,
+            registration_id=number if number in self._wakeables else 0,
+            flow=flow,
+            contact_uri=response.contacts[0].uri if response.contacts else self.invite.uri,
+            instance="" if number in self._wakeables else name,
+            heard_at=self._exchange.clock.monotonic(),
+            expires_at=self._exchange.clock.monotonic(),
+        )
+        routes = self._exchange.record_routes(phone, self.account, self.transaction.flow)
+        sent = for_phone(self.invite, phone, routes, 1)
+        key = f"s{number}"
+        if key not in self.branches:
+            self.adopt(key, phone.installation, phone, sent, response.branch or "")
+        self.response(key, response)
+
+    # For the store
+
+    def held(self) -> HeldCall | None:
+        """Return what a restart needs to go on with this call; None while, or after, there is nothing to."""
+        if self.machine.state is CallState.HELD or self.machine.state.is_over:
+            return None
+        snapshot = self.machine.snapshot()
+        for branch in snapshot["branches"]:
+            known = self.branches[branch["key"]]
+            branch["flow"] = flow_to_json(known.phone.flow)
+            branch["contact"] = known.phone.contact_uri
+            branch["path"] = list(known.phone.path)
+            branch["sent"] = known.sent.encode().decode("latin-1")
+            branch["via"] = known.handle.branch
+        return HeldCall(
+            call_id=self.key,
+            account_id=self.account.id,
+            invite=self.invite.encode(),
+            flow=flow_to_json(self.transaction.flow),
+            to_tag=self.to_tag,
+            branches=snapshot,
+            started_at=self.record.started_at,
+            expires_at=self.record.expires_at,
+        )
+
+    # Out
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Tell(event, details):
+                self.tell(event, **details)
+            case Push(registration_id):
+                self._push(registration_id)
+            case Offer():
+                self._offer(effect)
+            case Abandon(key):
+                self.branches.pop(key).handle.abandon()
+            case Ring():
+                self._respond(180, record_route=True)
+                self.tell("ringback")
+            case Save():
+                self.is_dirty = True
+            case Over():
+                self._over(effect)
+            case _:
+                self._perform_forking(effect)
+
+    def _perform_forking(self, effect: forking.Effect) -> None:
+        match effect:
+            case forking.Forward(_, response):
+                upstream = response.copy()
+                upstream.pop_first("via")
+                self.transaction.respond(upstream)
+            case forking.Answer(status, text):
+                self._respond(status, reason=f'SIP;cause={status};text="{text}"')
+            case forking.Cancel(key, reason):
+                self.branches[key].handle.cancel((("Reason", reason),))
+            case forking.Acknowledge(key, response):
+                branch = self.branches[key]
+                ack = forking.ack_for(branch.sent, response, self._exchange.is_ours)
+                self._exchange.transactions.send_ack(ack, branch.phone.flow)
+            case forking.EndDialog(key, response, reason):
+                branch = self.branches[key]
+                bye = forking.bye_for(branch.sent, response, reason, self._exchange.is_ours)
+                self._exchange.transactions.request(bye, branch.phone.flow, _ignore, _ignore)
+                self.tell("late-answer-ended", to=str(branch.phone.flow))
+
+    def _respond(self, status: int, *, reason: str = "", record_route: bool = False) -> None:
+        headers = [("Reason", reason)] if reason else []
+        self.transaction.respond(
+            respond(self.invite, status, to_tag=self.to_tag, headers=headers, record_route=record_route)
+        )
+
+    def _push(self, registration_id: int) -> None:
+        wakeable = self._wakeables[registration_id]
+        self._unsettled[registration_id] = len(wakeable.targets)
+        self.tell("push-sent", registration=wakeable.registration.public_id)
+        self.is_dirty = True  # stored after the push has left, never before it
+        self._exchange.push(
+            self.invite,
+            wakeable,
+            self.record.expires_at,
+            lambda accepted, reason: self._push_outcome(registration_id, accepted=accepted, reason=reason),
+        )
+
+    def _push_outcome(self, registration_id: int, *, accepted: bool, reason: str) -> None:
+        left = self._unsettled.get(registration_id, 0)
+        if left <= 0:
+            return  # one target took it already
+        left = 0 if accepted else left - 1
+        self._unsettled[registration_id] = left
+        if left == 0:
+            now = self._exchange.clock.monotonic()
+            self.feed(self.machine.push_settled(registration_id, accepted=accepted, reason=reason, now=now))
+
+    def _offer(self, offer: Offer) -> None:
+        phone, key = offer.phone, offer.key
+        routes = self._exchange.record_routes(phone, self.account, self.transaction.flow)
+        sent = for_phone(self.invite, phone, routes, offer.breadth)
+        branch = with_loop_mark(self._exchange.branch(sent, phone), self.invite)
+        handle = self._exchange.transactions.request(
+            sent,
+            phone.flow,
+            lambda message: self.response(key, message),
+            lambda why: self.failure(key, why),
+            branch=branch,
+        )
+        self.branches[key] = Branch(phone, sent, handle)
+        if not self.machine.state.is_over and phone.registration_id:
+            metrics.CALL_WAKE.observe(self._exchange.clock.monotonic() - self.machine.began)
+
+    def _over(self, over: Over) -> None:
+        self._record(
+            state=str(over.state),
+            reason=over.reason,
+            answered_by=over.answered_by,
+            ended_at=self._exchange.clock.now(),
+        )
+        metrics.CALLS.labels(outcome=str(over.state)).inc()
+
+    def tell(self, event: str, **details: Any) -> None:
+        """Add an event to the story of this call."""
+        self.rows.append(
+            StoryRow(subject=f"call:{self.key}", at=self._exchange.clock.now(), event=event, details=details)
+        )
+
+    def _record(self, **changes: Any) -> None:
+        self.record = replace(self.record, **changes)
+        self.is_dirty = True
+        waiters, self._waiters = self._waiters, []
+        for callback in waiters:
+            callback()
+
+    def _rearm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.deadline
+        if deadline is not None:
+            self._timer = self._exchange.timers.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.feed(self.machine.on_timer(self._exchange.clock.monotonic()))
+
+
+def _ignore(_: object) -> None:
+    """Nobody waits for the answer to a BYE that ends a dialog only we know of."""
