@@ -18,9 +18,6 @@ from wakerobin.core.values import PushTarget
 _MINUTE = 60_000
 _DAY = 24 * 3600_000
 
-SERVER_TROUBLE = frozenset({"InternalServerError", "ServiceUnavailable", "Shutdown"})
-"""Apple's own reasons for 500 and 503: bulk comes back after a quarter of an hour at the earliest."""
-
 
 class Pending(Protocol):
     """What `decide` reads of an outbox row."""
@@ -47,7 +44,6 @@ class DeliveryPolicy:
 
     first_wait: int = 10_000
     most_wait: int = 60 * _MINUTE
-    server_trouble_wait: int = 15 * _MINUTE
     ours_wait: int = 15 * _MINUTE
     """A refused credential is not asked more often; someone has to mend it."""
     call_wait: int = 250
@@ -81,7 +77,8 @@ def is_lapsed(row: Pending, now: int) -> bool:
 def decide(row: Pending, outcome: Outcome, now: int, jitter: float, policy: DeliveryPolicy) -> Verdict:
     """Say what follows from the outcome of an attempt; `jitter` is a random number from 0 to 1.
 
-    The push service's Retry-After goes before the back-off of 10 s * 2**n, both until the deadline.
+    What the push service asks for (Retry-After) goes before the back-off of 10 s * 2**n; a wait shorter
+    than the back-off is granted once. Both end at the deadline.
     """
     if isinstance(outcome, Accepted):
         return Settled(delivered=True)
@@ -106,22 +103,19 @@ def _wait(
         case Rejected(ours=ours):
             return policy.ours_wait if ours and row.kind is not PushType.CALL else None
         case Throttled(retry_after=retry_after):
-            return None if row.kind is PushType.CALL else retry_after or _backoff(row, jitter, policy)
-        case Unavailable():
-            return _wait_for_service(row, outcome, jitter, policy)
+            return None if row.kind is PushType.CALL else _asked(row, retry_after, jitter, policy)
+        case Unavailable(retry_after=retry_after, processed=processed):
+            if row.kind is PushType.CALL:
+                return policy.call_wait if row.attempts == 0 else None
+            if row.kind is PushType.RENEW and processed is None:
+                return None  # it may have arrived, and silent pushes are rationed; the next follows soon
+            return _asked(row, retry_after, jitter, policy)
 
 
-def _wait_for_service(
-    row: Pending, outcome: Unavailable, jitter: float, policy: DeliveryPolicy
-) -> int | None:
-    if row.kind is PushType.CALL:
-        return policy.call_wait if row.attempts == 0 else None
-    if row.kind is PushType.RENEW and outcome.processed is None:
-        return None  # it may have arrived, and silent pushes are rationed; the next one follows soon
-    if outcome.retry_after:
-        return outcome.retry_after
-    wait = _backoff(row, jitter, policy)
-    return max(wait, policy.server_trouble_wait) if outcome.reason in SERVER_TROUBLE else wait
+def _asked(row: Pending, retry_after: int, jitter: float, policy: DeliveryPolicy) -> int:
+    if retry_after and row.attempts == 0:
+        return retry_after
+    return max(retry_after, _backoff(row, jitter, policy))
 
 
 def _backoff(row: Pending, jitter: float, policy: DeliveryPolicy) -> int:

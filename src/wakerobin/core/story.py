@@ -1,0 +1,173 @@
+"""The words of a story: what happened to a call or a push registration, a sentence for every event.
+
+Stories are stored as event names with details; the API's timelines, the command line and the demo read
+them as sentences. Details that a sentence does not name are left out; an unknown event reads as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+Details: TypeAlias = Mapping[str, Any]
+_Sentence: TypeAlias = str | Callable[[Details], str]
+
+_CAUSES = {
+    "opened": "the app was opened",
+    "foreground": "the app came to the foreground",
+    "renewal-push": "a silent push woke the app",
+    "tapped-warning": "the user tapped the warning",
+    "tapped-notice": "the user tapped the notice",
+    "warning-extension": "the app answered the warning before it was shown",
+    "service-worker": "the browser answered a push",
+    "call": "a call was answered or declined",
+    "register": "the phone registered",
+    "enrolled": "the app enrolled again",
+    "receipt": "the app confirmed a push",
+}
+_ENDS = {
+    "expired": "nobody used the app in time",
+    "deleted": "the app deleted it",
+    "targets-gone": "the app is no longer on the phone",
+    "refused": "the PBX refuses the account",
+}
+
+
+def words(event: str, details: Details) -> str:
+    """Return what happened, as a sentence."""
+    sentence = _SENTENCES.get(event)
+    if sentence is None:
+        said = ", ".join(f"{name} {value}" for name, value in details.items())
+        return f"{event} ({said})" if said else event
+    return sentence(details) if callable(sentence) else sentence
+
+
+def duration(milliseconds: int) -> str:
+    """Return a duration as people say it: `850 ms`, `2.4 s`, `12 h`, `7 d`."""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if milliseconds >= size:
+            count = milliseconds / size
+            return f"{count:.0f} {unit}" if count == int(count) else f"{count:.1f} {unit}"
+    return f"{milliseconds / 1000:.1f} s".replace(".0 s", " s")
+
+
+def moment(at: int) -> str:
+    """Return epoch milliseconds as date and time, UTC."""
+    try:
+        return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+
+
+def _after(prefix: str) -> Callable[[Details], str]:
+    def sentence(details: Details) -> str:
+        after = details.get("after_ms")
+        return f"{prefix} after {duration(int(after))}." if isinstance(after, int | float) else f"{prefix}."
+
+    return sentence
+
+
+def _because(prefix: str, key: str = "reason") -> Callable[[Details], str]:
+    def sentence(details: Details) -> str:
+        reason = str(details.get(key) or "").rstrip(".")
+        return f"{prefix}: {reason}." if reason else f"{prefix}."
+
+    return sentence
+
+
+def _to(prefix: str, key: str = "to") -> Callable[[Details], str]:
+    def sentence(details: Details) -> str:
+        place = details.get(key)
+        return f"{prefix} {place}." if place else f"{prefix}."
+
+    return sentence
+
+
+def _ended(details: Details) -> str:
+    reason = str(details.get("reason") or "")
+    return _because("It ended")({"reason": _ENDS.get(reason, reason)})
+
+
+def _renewed(details: Details) -> str:
+    cause = str(details.get("cause") or "")
+    said = f"Renewed: {_CAUSES.get(cause, cause)}" if cause else "Renewed"
+    until = details.get("expires_at")
+    return f"{said}; it lives until {moment(until)}." if isinstance(until, int) else f"{said}."
+
+
+def _warned(details: Details) -> str:
+    lead = details.get("lead_s")
+    if not isinstance(lead, int | float):
+        return "The user was warned that it ends soon."
+    if lead <= 0:
+        return "The user was warned, late: the end waits for it."
+    return f"The user was warned, {duration(int(lead * 1000))} before the end."
+
+
+def _phone_refused(details: Details) -> str:
+    answer = " ".join(str(details[name]) for name in ("status", "reason") if details.get(name))
+    return f"The phone refused the call: {answer}." if answer else "The phone refused the call."
+
+
+def _gone(details: Details) -> str:
+    reason = str(details.get("reason") or "")
+    return f"A push target is gone; the push service says: {reason}." if reason else "A push target is gone."
+
+
+_SENTENCES: dict[str, _Sentence] = {
+    # push registrations
+    "enrolled": "The app enrolled it.",
+    "enrolled-again": "The app enrolled it again and got a new secret.",
+    "changed": "The app changed it.",
+    "proven": _to("The PBX accepted the credentials; calls wake the phone from now on. Realm:", "realm"),
+    "refused": _because("The PBX refused the credentials"),
+    "renewed": _renewed,
+    "renewal-sent": "A silent push asked the app to renew it.",
+    "renewal-failed": _because("The silent push that asks the app to renew it was not taken"),
+    "warning-sent": _warned,
+    "warning-failed": _because("The warning could not be shown"),
+    "grace-over": "Its last warning could not be delivered in time; it ends without one.",
+    "end-postponed": "It would end now, but a call is ringing; the end waits for it once.",
+    "expired": "It ended: nobody used the app in time. The phone is no longer called.",
+    "ended": _ended,
+    "notice-sent": "The user was told that calls no longer arrive.",
+    "notice-failed": _because("The user could not be told that calls no longer arrive"),
+    "target-gone": _gone,
+    "target-suspected": _because("A push target may be gone; it is tried for another day"),
+    "targets-needed": "Nothing is left that could ring the phone; the user is asked to open the app.",
+    "targets-needed-sent": "The user was asked to open the app to keep receiving calls.",
+    "targets-needed-failed": _because("The user could not be asked to open the app"),
+    "targets-restored": "Too many targets were refused at once: the fault is ours, and nothing ends by it.",
+    "replaced": "The same installation enrolled again; this registration made way.",
+    "unregistered": "The phone's binding was removed at the PBX.",
+    "unregister-failed": _because("The binding could not be removed at the PBX"),
+    "registered": "The account is registered at the PBX.",
+    "binding-lost": _because("The account is not registered at the PBX any more"),
+    "binding-back": "The account is registered at the PBX again.",
+    "credentials-needed": _because("The PBX asks for new credentials; the app is asked for the password"),
+    "credentials-needed-sent": "The user was asked to open the app and enter the password.",
+    "credentials-needed-failed": _because("The user could not be asked for the password"),
+    "missed-call-sent": "The user was told of a missed call.",
+    "missed-call-failed": _because("The user could not be told of a missed call"),
+    # calls
+    "invite": _to("A call came in from", "caller"),
+    "push-sent": "A push to wake the phone was sent.",
+    "push-accepted": _after("The push service took the push"),
+    "push-failed": _because("The push service did not take the push"),
+    "phone-connected": _after("The phone woke and connected"),
+    "flow-dead": _because("The phone's connection is dead"),
+    "offered": _to("The call was offered to the phone at"),
+    "ringing": _after("The phone rings"),
+    "phone-refused": _phone_refused,
+    "answered": "The call was answered.",
+    "declined": "The call was declined.",
+    "cancelled": _because("The caller hung up before an answer", "said"),
+    "missed": _because("Nobody answered"),
+    "resumed": "The server was started again and took the call up.",
+}
+
+EVENTS = frozenset(_SENTENCES)
+"""Every event that has words."""
