@@ -215,7 +215,7 @@ SLOW = {
     "open quotes": '"\\' * 30_000,
     "quotes": '"' * 60_001,
     "escaped quotes": '\\"' * 30_000,
-    "brackets": "<" * 60_000,
+    "brackets": "<" * 120_000,
     "commas": "a," * 30_000,
     "commas in brackets": "<,>" * 20_000,
     "parameters": "sip:a@h" + ";a=b" * 15_000,
