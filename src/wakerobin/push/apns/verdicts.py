@@ -118,7 +118,7 @@ VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
     (405, "MethodNotAllowed"): Verdict(_refused, "a bug of ours"),
     (413, "PayloadTooLarge"): Verdict(_refused, "a bug of ours: the limits are kept before sending"),
     (400, "IdleTimeout"): Verdict(_again_soon, "this connection is over, the push is not", _LEAVE),
-    (403, "ExpiredProviderToken"): Verdict(_again_soon, "a clock is wrong; the connection is wedged", _RENEW),
+    (403, "ExpiredProviderToken"): Verdict(_again_soon, "a clock is wrong; the connection is wedged", _SIGN),
     (403, "UnrelatedKeyIdInToken"): Verdict(_again_soon, "the connection is bound to another key", _LEAVE),
     (403, "InvalidProviderToken"): Verdict(_ours, "key, key id or team id do not fit together"),
     (403, "MissingProviderToken"): Verdict(_ours, "something between us and Apple strips headers"),
