@@ -1,0 +1,51 @@
+-- get --
+-- Return one life.
+SELECT id, slot, expires_at, next_at, generation, step, lifetime, renewed_at, renewal_sent_at,
+  warning_tried_at, warned_at, warning_settled, ended, ended_at
+FROM life WHERE id = :id
+
+-- add --
+-- Store a new life.
+INSERT INTO life (id, slot, expires_at, next_at, generation, step, lifetime, renewed_at, renewal_sent_at,
+  warning_tried_at, warned_at, warning_settled, ended, ended_at)
+VALUES (:id, :slot, :expires_at, :next_at, :generation, :step, :lifetime, :renewed_at, :renewal_sent_at,
+  :warning_tried_at, :warned_at, :warning_settled, :ended, :ended_at)
+
+-- renew --
+-- Replace a life that stays armed for the same time: no index is written. No row: see `update`.
+UPDATE life SET slot = :slot, expires_at = :expires_at, generation = :generation, step = :step,
+  lifetime = :lifetime, renewed_at = :renewed_at, renewal_sent_at = :renewal_sent_at,
+  warning_tried_at = :warning_tried_at, warned_at = :warned_at, warning_settled = :warning_settled
+WHERE id = :id AND next_at IS :next_at AND ended IS :ended AND ended_at = :ended_at
+
+-- update --
+-- Replace a life.
+UPDATE life SET slot = :slot, expires_at = :expires_at, next_at = :next_at, generation = :generation,
+  step = :step, lifetime = :lifetime, renewed_at = :renewed_at, renewal_sent_at = :renewal_sent_at,
+  warning_tried_at = :warning_tried_at, warned_at = :warned_at, warning_settled = :warning_settled,
+  ended = :ended, ended_at = :ended_at
+WHERE id = :id
+
+-- due --
+-- Return lives at which something may be due, the longest due first.
+SELECT id, slot, expires_at, next_at, generation, step, lifetime, renewed_at, renewal_sent_at,
+  warning_tried_at, warned_at, warning_settled, ended, ended_at
+FROM life WHERE next_at <= :now ORDER BY next_at, id LIMIT :limit
+
+-- next_due --
+-- Return when the next life may be due.
+SELECT min(next_at) FROM life WHERE next_at IS NOT NULL
+
+-- ended --
+-- Return lives that ended before a time, the oldest first.
+SELECT id, slot, expires_at, next_at, generation, step, lifetime, renewed_at, renewal_sent_at,
+  warning_tried_at, warned_at, warning_settled, ended, ended_at
+FROM life WHERE ended IS NOT NULL AND ended_at < :before ORDER BY ended_at, id LIMIT :limit
+
+-- total --
+-- Count all lives.
+SELECT count(*) FROM life
+
+-- ends --
+-- Count ended lives by the reason of their end.
+SELECT ended, count(*) FROM life WHERE ended IS NOT NULL GROUP BY ended

@@ -1,0 +1,169 @@
+-- The first schema. Times are epoch milliseconds; `slot` is the partition of the account.
+
+CREATE TABLE meta (
+  name TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Ids are never used twice: a sealed value is bound to its row, and a late answer to a removed row
+-- must not meet another one.
+CREATE TABLE account (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  slot INTEGER NOT NULL,
+  app TEXT NOT NULL,
+  aor TEXT NOT NULL,
+  auth_user TEXT NOT NULL,
+  registrar TEXT NOT NULL,
+  outbound_proxy TEXT NOT NULL,
+  transport TEXT NOT NULL,
+  contact_user TEXT NOT NULL,
+  instance TEXT NOT NULL,
+  proven INTEGER NOT NULL,
+  algorithm TEXT NOT NULL,
+  state TEXT NOT NULL,
+  state_since_at INTEGER NOT NULL,
+  said TEXT NOT NULL, -- JSON: what the PBX said, octets that are no UTF-8 included
+  created_at INTEGER NOT NULL,
+  UNIQUE (aor, app)
+) STRICT;
+CREATE UNIQUE INDEX account_contact_user ON account (contact_user) WHERE contact_user <> '';
+
+CREATE TABLE credentials (
+  account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+  sealed BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE registration (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  public_id TEXT NOT NULL UNIQUE,
+  account_id INTEGER NOT NULL REFERENCES account,
+  app TEXT NOT NULL,
+  installation TEXT NOT NULL,
+  sip_instance TEXT NOT NULL,
+  secret_hash BLOB NOT NULL,
+  previous_secret_hash BLOB NOT NULL,
+  previous_secret_until INTEGER NOT NULL,
+  proven INTEGER NOT NULL,
+  platform TEXT NOT NULL,
+  locale TEXT NOT NULL,
+  time_zone TEXT NOT NULL,
+  display_name TEXT NOT NULL,
+  lifetime INTEGER NOT NULL,
+  capabilities TEXT NOT NULL, -- JSON
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX registration_account ON registration (account_id, installation);
+CREATE INDEX registration_unproven ON registration (created_at) WHERE proven = 0;
+
+CREATE TABLE target (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
+  provider TEXT NOT NULL,
+  token_hash BLOB NOT NULL, -- keyed: finds a token without unsealing any
+  token BLOB NOT NULL, -- sealed
+  purposes TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  reported_at INTEGER NOT NULL,
+  accepted_at INTEGER NOT NULL,
+  refused_at INTEGER NOT NULL,
+  UNIQUE (token_hash, provider, registration_id)
+) STRICT;
+CREATE INDEX target_registration ON target (registration_id);
+
+-- The only hot table, hence narrow. A renewal writes no column that an index covers.
+CREATE TABLE life (
+  id INTEGER PRIMARY KEY REFERENCES registration ON DELETE CASCADE,
+  slot INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  next_at INTEGER,
+  generation INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  lifetime INTEGER NOT NULL,
+  renewed_at INTEGER NOT NULL,
+  renewal_sent_at INTEGER NOT NULL,
+  warning_tried_at INTEGER NOT NULL,
+  warned_at INTEGER NOT NULL,
+  warning_settled INTEGER NOT NULL,
+  ended TEXT,
+  ended_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX life_due ON life (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX life_ended ON life (ended_at, ended) WHERE ended IS NOT NULL;
+
+-- try_at: not_before, or the end of a lease while the row is being sent.
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  slot INTEGER NOT NULL,
+  registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
+  generation INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  lane TEXT NOT NULL,
+  not_before INTEGER NOT NULL,
+  try_at INTEGER NOT NULL,
+  deadline_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  payload TEXT NOT NULL, -- JSON
+  UNIQUE (registration_id, generation, kind, step)
+) STRICT;
+CREATE INDEX outbox_lane ON outbox (lane, deadline_at, try_at);
+CREATE INDEX outbox_try ON outbox (try_at);
+
+CREATE TABLE story (
+  id INTEGER PRIMARY KEY,
+  subject TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  event TEXT NOT NULL,
+  details TEXT NOT NULL -- JSON
+) STRICT;
+CREATE INDEX story_subject ON story (subject, at);
+CREATE INDEX story_at ON story (at);
+
+CREATE TABLE trial (
+  registration_id INTEGER PRIMARY KEY REFERENCES registration ON DELETE CASCADE,
+  account_id INTEGER NOT NULL,
+  sealed BLOB NOT NULL,
+  started_at INTEGER NOT NULL
+) STRICT;
+
+-- Stands alone, since the account may be gone or enrolled anew meanwhile.
+CREATE TABLE unregister (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  account_id INTEGER NOT NULL,
+  account TEXT NOT NULL, -- JSON
+  sealed BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  give_up_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX unregister_account ON unregister (account_id);
+
+CREATE TABLE held_call (
+  call_id TEXT PRIMARY KEY,
+  account_id INTEGER NOT NULL,
+  invite BLOB NOT NULL,
+  flow TEXT NOT NULL,
+  to_tag TEXT NOT NULL,
+  branches TEXT NOT NULL, -- JSON
+  started_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE call_record (
+  call_id TEXT PRIMARY KEY,
+  account_id INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  said TEXT NOT NULL, -- JSON: what the caller's side said, octets that are no UTF-8 included
+  started_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  ended_at INTEGER NOT NULL,
+  over_at INTEGER NOT NULL -- ended_at, or expires_at while nobody told the end
+) STRICT;
+CREATE INDEX call_record_account ON call_record (account_id, started_at);
+CREATE INDEX call_record_started ON call_record (started_at);
+CREATE INDEX call_record_over ON call_record (over_at);
+
+CREATE TABLE kept (
+  name TEXT PRIMARY KEY,
+  sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,37 @@
+-- add --
+-- Add a push, unless it was decided before; return its id.
+INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, not_before, try_at, deadline_at,
+  attempts, payload)
+VALUES (:slot, :registration_id, :generation, :kind, :step, :lane, :not_before, :not_before, :deadline_at,
+  :attempts, :payload)
+ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
+RETURNING id
+
+-- due --
+-- Return pushes of a lane that may be tried now, the earliest deadline first.
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload
+FROM outbox WHERE lane = :lane AND try_at <= :now ORDER BY deadline_at, id LIMIT :limit
+
+-- lease --
+-- Hide a push that is being sent.
+UPDATE outbox SET try_at = max(not_before, :until) WHERE id = :id
+
+-- postpone --
+-- Try a push again later.
+UPDATE outbox SET not_before = :not_before, try_at = :not_before, attempts = :attempts WHERE id = :id
+
+-- remove --
+-- Remove a push that is settled.
+DELETE FROM outbox WHERE id = :id
+
+-- void --
+-- Remove what older generations planned.
+DELETE FROM outbox WHERE registration_id = :registration_id AND generation < :below
+
+-- next_due --
+-- Return when the next push may be tried.
+SELECT min(try_at) FROM outbox
+
+-- forget_leases --
+-- Take back what an earlier run of the server was sending when it ended.
+UPDATE outbox SET try_at = not_before WHERE try_at <> not_before

@@ -1,0 +1,71 @@
+-- get --
+-- Return one push registration.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration WHERE id = :id
+
+-- by_public_id --
+-- Return the push registration that the API calls so.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration WHERE public_id = :public_id
+
+-- by_installation --
+-- Return all that one installation has or had for an account.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration WHERE account_id = :account_id AND installation = :installation ORDER BY id
+
+-- of_account --
+-- Return those of an account whose life has not ended.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration
+WHERE account_id = :account_id
+  AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
+ORDER BY id
+
+-- by_sip_instance --
+-- Return the one that a REGISTER means: living before ended, proven before unproven, the newest.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration
+WHERE account_id = :account_id AND sip_instance = :sip_instance
+ORDER BY EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL),
+  proven DESC, id DESC
+LIMIT 1
+
+-- unproven --
+-- Return those that waited for their proof since before a time, the oldest first.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration WHERE proven = 0 AND created_at < :before ORDER BY created_at, id LIMIT :limit
+
+-- add --
+-- Store a new push registration and return its id.
+INSERT INTO registration (public_id, account_id, app, installation, sip_instance, secret_hash,
+  previous_secret_hash, previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime,
+  capabilities, created_at)
+VALUES (:public_id, :account_id, :app, :installation, :sip_instance, :secret_hash,
+  :previous_secret_hash, :previous_secret_until, :proven, :platform, :locale, :time_zone, :display_name,
+  :lifetime, :capabilities, :created_at)
+RETURNING id
+
+-- update --
+-- Replace a push registration.
+UPDATE registration SET public_id = :public_id, account_id = :account_id, app = :app,
+  installation = :installation, sip_instance = :sip_instance, secret_hash = :secret_hash,
+  previous_secret_hash = :previous_secret_hash, previous_secret_until = :previous_secret_until,
+  proven = :proven, platform = :platform, locale = :locale, time_zone = :time_zone,
+  display_name = :display_name, lifetime = :lifetime, capabilities = :capabilities, created_at = :created_at
+WHERE id = :id
+
+-- remove --
+-- Remove a push registration; its targets, life, outbox rows and trial go with it.
+DELETE FROM registration WHERE id = :id
+
+-- page --
+-- Return the push registrations after an id, in order.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration WHERE id > :after ORDER BY id LIMIT :limit

@@ -1,0 +1,11 @@
+-- add --
+-- Add an event.
+INSERT INTO story (subject, at, event, details) VALUES (:subject, :at, :event, :details)
+
+-- of --
+-- Return the last events of a subject, the newest first.
+SELECT subject, at, event, details FROM story WHERE subject = :subject ORDER BY at DESC, id DESC LIMIT :limit
+
+-- forget --
+-- Remove old events.
+DELETE FROM story WHERE at < :before

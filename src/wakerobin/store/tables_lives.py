@@ -1,0 +1,172 @@
+"""Lives, the outbox and stories in SQL: what happens while time passes."""
+
+# ruff: noqa: D102 - each method is described once, in ports/store.py
+
+from __future__ import annotations
+
+from typing import Any
+
+from wakerobin.core.pushes import LANES, Lane, PushType
+from wakerobin.core.values import Duration, Ended, Life
+from wakerobin.ports.store import OutboxRow, StoryRow
+from wakerobin.store.session import Row, Session, from_json, to_json
+from wakerobin.store.statements import load
+
+_LIVES = load("lives")
+_OUTBOX = load("outbox")
+_STORIES = load("stories")
+
+_RENEW = _LIVES["renew"]
+_GET = _LIVES["get"]
+
+
+class LifeTable:
+    """`ports.store.Lives` over a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, registration_id: int) -> Life | None:
+        row = self._session.one(_GET, id=registration_id)
+        return _life(row) if row else None
+
+    def add(self, life: Life) -> None:
+        self._session.write("lives", _LIVES["add"], _life_values(life))
+
+    def update(self, life: Life) -> None:
+        values = _life_values(life)
+        if not self._session.write("lives", _RENEW, values):
+            self._session.change("lives", _LIVES["update"], values)
+
+    def due(self, now: int, limit: int) -> list[Life]:
+        return [_life(row) for row in self._session.all(_LIVES["due"], now=now, limit=limit)]
+
+    def next_due(self) -> int | None:
+        row = self._session.one(_LIVES["next_due"])
+        return row[0] if row else None
+
+    def ended(self, before: int, limit: int) -> list[Life]:
+        return [_life(row) for row in self._session.all(_LIVES["ended"], before=before, limit=limit)]
+
+    def count(self) -> dict[str, int]:
+        total = self._session.all(_LIVES["total"])[0][0]
+        ends: dict[str, int] = dict(self._session.all(_LIVES["ends"]))
+        return {"living": total - sum(ends.values()), **ends}
+
+
+class OutboxTable:
+    """`ports.store.Outbox` over a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, row: OutboxRow) -> bool:
+        values = {
+            "slot": row.slot,
+            "registration_id": row.registration_id,
+            "generation": row.generation,
+            "kind": row.kind,
+            "step": row.step,
+            "lane": LANES[row.kind],
+            "not_before": row.not_before,
+            "deadline_at": row.deadline_at,
+            "attempts": row.attempts,
+            "payload": to_json(row.payload),
+        }
+        return self._session.insert("outbox", _OUTBOX["add"], values) > 0
+
+    def due(self, lane: Lane, now: int, limit: int) -> list[OutboxRow]:
+        rows = self._session.all(_OUTBOX["due"], lane=lane, now=now, limit=limit)
+        return [_outbox_row(row) for row in rows]
+
+    def lease(self, row_id: int, until: int) -> None:
+        self._session.write("outbox", _OUTBOX["lease"], {"id": row_id, "until": until})
+
+    def postpone(self, row_id: int, not_before: int, attempts: int) -> None:
+        values = {"id": row_id, "not_before": not_before, "attempts": attempts}
+        self._session.write("outbox", _OUTBOX["postpone"], values)
+
+    def remove(self, row_id: int) -> None:
+        self._session.write("outbox", _OUTBOX["remove"], {"id": row_id})
+
+    def void(self, registration_id: int, below_generation: int) -> int:
+        values = {"registration_id": registration_id, "below": below_generation}
+        return self._session.write("outbox", _OUTBOX["void"], values)
+
+    def next_due(self) -> int | None:
+        row = self._session.one(_OUTBOX["next_due"])
+        return row[0] if row else None
+
+
+class StoryTable:
+    """`ports.store.Stories` over a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, row: StoryRow) -> None:
+        values = {"subject": row.subject, "at": row.at, "event": row.event, "details": to_json(row.details)}
+        self._session.write("stories", _STORIES["add"], values)
+
+    def of(self, subject: str, limit: int = 500) -> list[StoryRow]:
+        rows = self._session.all(_STORIES["of"], subject=subject, limit=limit)
+        return [
+            StoryRow(subject=subject, at=at, event=event, details=from_json(details))
+            for _, at, event, details in reversed(rows)
+        ]
+
+    def forget(self, before: int) -> int:
+        return self._session.write("stories", _STORIES["forget"], {"before": before})
+
+
+def _life_values(life: Life) -> dict[str, Any]:
+    return {
+        "id": life.id,
+        "slot": life.slot,
+        "expires_at": life.expires_at,
+        "next_at": life.next_at,
+        "generation": life.generation,
+        "step": life.step,
+        "lifetime": life.lifetime,
+        "renewed_at": life.renewed_at,
+        "renewal_sent_at": life.renewal_sent_at,
+        "warning_tried_at": life.warning_tried_at,
+        "warned_at": life.warned_at,
+        "warning_settled": life.warning_settled,
+        "ended": life.ended,
+        "ended_at": life.ended_at,
+    }
+
+
+def _life(row: Row) -> Life:
+    return Life(
+        id=row[0],
+        slot=row[1],
+        expires_at=row[2],
+        next_at=row[3],
+        generation=row[4],
+        step=row[5],
+        lifetime=Duration(row[6]),
+        renewed_at=row[7],
+        renewal_sent_at=row[8],
+        warning_tried_at=row[9],
+        warned_at=row[10],
+        warning_settled=bool(row[11]),
+        ended=None if row[12] is None else Ended(row[12]),
+        ended_at=row[13],
+    )
+
+
+def _outbox_row(row: Row) -> OutboxRow:
+    return OutboxRow(
+        id=row[0],
+        slot=row[1],
+        registration_id=row[2],
+        generation=row[3],
+        kind=PushType(row[4]),
+        step=row[5],
+        not_before=row[6],
+        deadline_at=row[7],
+        attempts=row[8],
+        payload=from_json(row[9]),
+    )

@@ -1,0 +1,23 @@
+"""What a work function receives: one attribute for each table group."""
+
+from __future__ import annotations
+
+from wakerobin.store.session import Session
+from wakerobin.store.tables_accounts import AccountTable, RegistrationTable, TargetTable
+from wakerobin.store.tables_lives import LifeTable, OutboxTable, StoryTable
+from wakerobin.store.tables_work import BindingWorkTable, CallTable, KeptTable
+
+
+class SqlTransaction:
+    """`ports.store.Transaction` over a session."""
+
+    def __init__(self, session: Session) -> None:
+        self.accounts = AccountTable(session)
+        self.registrations = RegistrationTable(session)
+        self.targets = TargetTable(session)
+        self.lives = LifeTable(session)
+        self.outbox = OutboxTable(session)
+        self.stories = StoryTable(session)
+        self.binding_work = BindingWorkTable(session)
+        self.calls = CallTable(session)
+        self.kept = KeptTable(session)
