@@ -39,11 +39,16 @@ def caller_of(invite: Message) -> dict[str, str]:
         except SipSyntaxError:
             continue
         return {
-            "uri": address.uri,
+            "uri": readable(address.uri),
             "number": user if _NUMBER.match(user) else "",
-            "name": address.display,
+            "name": readable(address.display),
         }
     return {"uri": "", "number": "", "name": ""}
+
+
+def readable(text: str) -> str:
+    """Return text that JSON and a database can hold: octets that are no UTF-8 become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def has_video(invite: Message) -> bool:

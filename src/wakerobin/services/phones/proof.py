@@ -1,0 +1,119 @@
+"""Whether a phone is who it says: digest in the realm and algorithm of its own PBX (RFC 3261 section 22)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wakerobin.core import tokens
+from wakerobin.core.ids import Entropy
+from wakerobin.core.sip import digest
+from wakerobin.core.sip.message import Message
+from wakerobin.core.values import Account, Algorithm, Credentials
+
+SLOWED_FROM = 5
+"""Wrong answers of one source for one AOR before each further one waits."""
+
+LONGEST_WAIT_S = 30.0
+MOST_SOURCES = 50_000
+
+
+class Verdict(enum.Enum):
+    """What the answer to a challenge is worth."""
+
+    PROVEN = "proven"
+    ASK = "ask"
+    """It answered nothing: challenge it."""
+    STALE = "stale"
+    """The right password on an old nonce, or one of another source: challenge it again, it is no failure."""
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The verdict, and whose account it is about."""
+
+    verdict: Verdict
+    account: Account | None = None
+
+
+class Doorkeeper:
+    """Challenges phones and judges their answers."""
+
+    def __init__(self, keys: tokens.TokenKeys, entropy: Entropy) -> None:
+        self._nonces = tokens.NonceKeys(keys)
+        self._counts = tokens.NonceCounts()
+        self._entropy = entropy
+        self._failures: dict[tuple[str, str], int] = {}
+
+    def challenge(self, aor: str, account: Account | None, now_s: float, source: str, *, stale: bool) -> str:
+        """Return the one WWW-Authenticate: the PBX's realm, and the algorithm that it accepted from us.
+
+        An AOR that nobody enrolled is challenged like one whose first proof is outstanding.
+        """
+        realm = account.realm if account is not None and account.realm else aor.rpartition("@")[2]
+        algorithm = account.algorithm if account is not None else Algorithm.MD5
+        nonce = self._nonces.make(now_s, aor, source, self._entropy(4))
+        return digest.challenge_value(realm, nonce, digest.Algorithm[algorithm.name], stale=stale)
+
+    def judge(
+        self,
+        request: Message,
+        aor: str,
+        candidates: Iterable[tuple[Account, Credentials]],
+        now_s: float,
+        source: str,
+    ) -> Proof:
+        """Judge the Authorization of a REGISTER against the accounts of an AOR (one for each app at most)."""
+        answers = [a for a in map(digest.parse_authorization, request.all("authorization")) if a is not None]
+        if not answers:
+            return Proof(Verdict.ASK)
+        for account, credentials in candidates:
+            for answer in answers:
+                if self._is_right(answer, account, credentials, request):
+                    return Proof(self._freshness(answer, aor, now_s, source), account)
+        return Proof(Verdict.WRONG)
+
+    def succeeded(self, aor: str, host: str) -> None:
+        """Forget the failures of a source that has shown the password."""
+        self._failures.pop((aor, host), None)
+
+    def failed(self, aor: str, host: str) -> float:
+        """Count a wrong answer; returns how many seconds its refusal has to wait."""
+        if len(self._failures) >= MOST_SOURCES:
+            self._failures.pop(next(iter(self._failures)))
+        count = self._failures.pop((aor, host), 0) + 1
+        self._failures[aor, host] = count
+        return min(2.0 ** (count - SLOWED_FROM), LONGEST_WAIT_S) if count >= SLOWED_FROM else 0.0
+
+    def prune(self, now_s: float) -> None:
+        """Forget nonces that nobody can use any more."""
+        self._counts.prune(now_s)
+
+    def _is_right(
+        self, answer: digest.Authorization, account: Account, credentials: Credentials, request: Message
+    ) -> bool:
+        if answer.username != credentials.username:
+            return False
+        ha1 = _ha1(answer, account, credentials)
+        return ha1 is not None and digest.verify(answer, ha1=ha1, method=request.method, body=request.body)
+
+    def _freshness(self, answer: digest.Authorization, aor: str, now_s: float, source: str) -> Verdict:
+        verdict = self._nonces.judge(answer.nonce, now_s, aor, source)
+        if verdict is not tokens.NonceVerdict.FRESH or not self._counts.accept(answer.nonce, answer.nc):
+            return Verdict.STALE
+        return Verdict.PROVEN
+
+
+def _ha1(answer: digest.Authorization, account: Account, credentials: Credentials) -> str | None:
+    """Return the HA1 for the realm that we challenge with; of another realm nothing is tried."""
+    realm = account.realm or account.aor.rpartition("@")[2]
+    if answer.realm != realm:
+        return None
+    key = credentials.key(realm, Algorithm(answer.algorithm.wire))
+    if key is not None:
+        return key.reveal()
+    if credentials.password is not None:
+        return digest.ha1(answer.algorithm, credentials.username, realm, credentials.password.reveal())
+    return None
