@@ -56,6 +56,7 @@ class PnsConnection(asyncio.Protocol):
         self._is_trusted = False
         self._unanswered: set[int] = set()
         self._reason = ""
+        self._last_stream = 2**31
         self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self._h2.local_settings = Settings(
             client=False,
@@ -79,7 +80,7 @@ class PnsConnection(asyncio.Protocol):
         self._unanswered.discard(stream)
         try:
             self._h2.send_headers(stream, headers, end_stream=not body)
-            step = 1 if piecewise else max(1, len(body))
+            step = 1 if piecewise else self._h2.max_outbound_frame_size
             for start in range(0, len(body), step):
                 last = start + step >= len(body)
                 self._h2.send_data(stream, body[start : start + step], end_stream=last)
@@ -97,6 +98,7 @@ class PnsConnection(asyncio.Protocol):
 
     def go_away(self, last_stream: int, debug: bytes, code: int = _NO_ERROR) -> None:
         """Send GOAWAY and go on serving the streams up to that one, which `h2` itself would not allow."""
+        self._last_stream = last_stream
         self._flush()
         payload = struct.pack(">LL", last_stream, code) + debug
         self.write(len(payload).to_bytes(3, "big") + b"\x07\x00" + bytes(4) + payload)
@@ -160,7 +162,7 @@ class PnsConnection(asyncio.Protocol):
                     self._incoming[stream].body += event.data or b""
             case StreamEnded(stream_id=int() as stream):
                 request = self._incoming.pop(stream, None)
-                if request is not None:
+                if request is not None and stream <= self._last_stream:
                     self._service.requested(self, stream, request.headers, bytes(request.body))
             case StreamReset(stream_id=int() as stream):
                 self._incoming.pop(stream, None)

@@ -148,7 +148,7 @@ class ApnsService:
             return Unavailable(result.reason, processed=result.processed)
         judgement = judge(result, self._around.clock.now(), is_call=is_call)
         if judgement.consequence is not Consequence.NOTHING:
-            pool.leave(result.connection, str(judgement.outcome))
+            pool.leave(result.connection, judgement.reason)
         if judgement.consequence is Consequence.SIGN_AGAIN:
             self._token.is_refused()
         return judgement.outcome

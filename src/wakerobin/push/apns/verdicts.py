@@ -53,6 +53,7 @@ class Judgement:
 
     outcome: Outcome
     consequence: Consequence = Consequence.NOTHING
+    reason: str = ""
 
 
 TOKEN_UPDATES_PAUSE: Final = 60_000
@@ -152,7 +153,7 @@ def judge(answer: Answer, now: int, *, is_call: bool = False) -> Judgement:
         return Judgement(Accepted(answer.headers.get("apns-id", "")))
     facts = _facts(answer, now, is_call=is_call)
     verdict = VERDICTS.get((facts.status, facts.reason)) or _by_status(facts.status)
-    return Judgement(verdict.make(facts), verdict.consequence)
+    return Judgement(verdict.make(facts), verdict.consequence, facts.reason)
 
 
 def _by_status(status: int) -> Verdict:

@@ -79,6 +79,7 @@ class Line:
         self._around = around
         self._opened_at = 0.0
         self._attempts = 0
+        self._failed_attempts = 0
         self._tried_at = 0.0
         self._dialling: asyncio.Task[None] | None = None
         self._pause: Timer | None = None
@@ -87,8 +88,8 @@ class Line:
 
     @property
     def is_failing(self) -> bool:
-        """Whether several attempts in a row have failed."""
-        return self.connection is None and self.failures >= 2
+        """Whether the last attempts to open it, two at least, have failed."""
+        return self.connection is None and self._failed_attempts >= 2
 
     def open(self) -> None:
         """Have a connection from now on. Does nothing where there is one, or one is on its way."""
@@ -184,6 +185,7 @@ class Line:
             raise
         else:
             self.connection = ready
+            self._failed_attempts = 0
             self._opened_at = self._around.clock.monotonic()
 
     def _dialled(self, task: asyncio.Task[None]) -> None:
@@ -199,6 +201,7 @@ class Line:
     def _failed(self, reason: str) -> None:
         self.reason = reason
         self.failures += 1
+        self._failed_attempts += 1
         self._plan(_BACKOFF.delay(self.failures - 1, self._around.jitter()))
 
     def _open_again(self) -> None:

@@ -25,6 +25,9 @@ _SWEEP_S = 0.1
 # Shorter pauses of the pacing would only wake the loop more often.
 _QUANTUM_S = 0.005
 _MOST_RESENDS = 5
+# A connection with such an answer was of use. After one that only brought refusals the next is opened
+# with a pause, so that a wrong key or clock does not open a connection for each push.
+_WELCOME = frozenset((200, 410))
 _CLOSE_S = 2.0
 
 
@@ -169,7 +172,7 @@ class Pool:
             self._bulk_out -= 1
         if isinstance(result, Answer):
             line = self._line_of.get(connection)
-            if line is not None:
+            if line is not None and result.status in _WELCOME:
                 line.succeeded()
             request.finish(result)
         elif not request.is_done:
