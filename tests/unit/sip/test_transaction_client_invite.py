@@ -112,7 +112,7 @@ def test_in_accepted_each_further_2xx_is_passed_up_and_none_prolongs_timer_m() -
     assert run_until_idle(transaction) == [(32.0, Terminated())]
 
 
-@pytest.mark.parametrize("status", [180, 302, 487, 603])
+@pytest.mark.parametrize("status", [180, 300, 487, 603])
 def test_in_accepted_everything_but_a_2xx_is_absorbed(status: int) -> None:
     transaction = make_transaction(TransactionState.ACCEPTED)
     assert transaction.receive_response(answer(INVITE, status), 1.0) == []
@@ -152,7 +152,14 @@ def test_a_repeated_300_to_699_is_acknowledged_again_and_not_passed_up_again() -
     assert run_until_idle(transaction) == [(32.0, Terminated())]
 
 
-@pytest.mark.parametrize("status", [100, 180, 200])
+def test_a_repeated_300_is_acknowledged_again() -> None:
+    transaction = make_transaction()
+    choices = answer(INVITE, 300)
+    transaction.receive_response(choices, 0.1)
+    assert transaction.receive_response(choices, 0.6) == [ack_to(choices)]
+
+
+@pytest.mark.parametrize("status", [100, 180, 200, 299])
 def test_in_completed_what_is_not_a_300_to_699_is_absorbed(status: int) -> None:
     transaction = make_transaction(TransactionState.COMPLETED)
     assert transaction.receive_response(answer(INVITE, status), 1.0) == []
