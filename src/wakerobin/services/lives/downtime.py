@@ -1,0 +1,61 @@
+"""When the server was not running: that time is nobody's grace (law 3).
+
+A beat a minute is kept; the gap before a start is remembered for as long as any grace may last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from wakerobin.core.lifetime import Downtime
+from wakerobin.ports.store import Store, Transaction
+
+BEAT = 60_000
+_NAME = "lives-downtime"
+_REMEMBERED = 62 * 24 * 3600_000  # twice the longest grace
+_SHORTEST = 5_000
+_MOST = 500
+
+
+class DowntimeRecord:
+    """The gaps, as they were found at this start, and the beat that will show the next one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.gaps: Downtime = ()
+
+    async def start(self, now: int) -> None:
+        """Find out for how long nothing ran before now. To be awaited before any life is looked at."""
+        self.gaps = await self._store.transact(_opened(now))
+
+    async def beat(self, now: int) -> None:
+        """Say that the server runs."""
+        await self._store.transact(_written(now, self.gaps))
+
+
+def _opened(now: int) -> Callable[[Transaction], Downtime]:
+    def work(tx: Transaction) -> Downtime:
+        ran_until, gaps = _read(tx)
+        if ran_until is not None and now - ran_until >= _SHORTEST:
+            gaps += ((ran_until, now),)
+        gaps = tuple((down, up) for down, up in gaps if up > now - _REMEMBERED)[-_MOST:]
+        _written(now, gaps)(tx)
+        return gaps
+
+    return work
+
+
+def _written(now: int, gaps: Downtime) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        tx.kept.put(_NAME, json.dumps({"ran_until": now, "gaps": gaps}).encode())
+
+    return work
+
+
+def _read(tx: Transaction) -> tuple[int | None, Downtime]:
+    kept = tx.kept.get(_NAME)
+    if kept is None:
+        return None, ()
+    value = json.loads(kept)
+    return value["ran_until"], tuple((down, up) for down, up in value["gaps"])

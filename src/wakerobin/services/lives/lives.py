@@ -1,0 +1,336 @@
+"""The lives of push registrations: the only caller of `lifetime.decide`.
+
+Every change reads the record, decides, and writes the record with all that follows (outbox rows, the
+released binding, the story) in one transaction. Nothing is sent here: the commit wakes courier and fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from wakerobin import log, metrics
+from wakerobin.core.delivery import TargetGuard, TargetVerdict
+from wakerobin.core.lifetime import (
+    Cease,
+    Context,
+    Effect,
+    End,
+    Event,
+    Fire,
+    LifetimePolicy,
+    PlanEntry,
+    Stage,
+    Tell,
+    Use,
+    begin,
+    decide,
+    is_superseded,
+    plan,
+    stage,
+)
+from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone
+from wakerobin.core.values import BindingState, Ended, Life, PushRegistration, PushTarget
+from wakerobin.ports.clock import Clock
+from wakerobin.ports.store import OutboxRow, Store, Transaction
+from wakerobin.services import story
+from wakerobin.services.lives import proofs, targets
+from wakerobin.services.lives.context import Surroundings, context_of, is_warnable
+from wakerobin.services.lives.downtime import DowntimeRecord
+from wakerobin.services.lives.effects import Apply, GrantedUntil, perform
+from wakerobin.services.lives.settlement import settlement
+
+_log = log.get("lives")
+_NO_CONTEXT = Context(warnable=False, renewable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LifeView:
+    """A life as people read it."""
+
+    life: Life
+    stage: Stage
+    plan: tuple[PlanEntry, ...]
+    warnable: bool
+
+
+def _unknown_grant(_account_id: int) -> int | None:
+    return None
+
+
+def _nothing(_tx: Transaction) -> None:
+    return None
+
+
+class Lives:
+    """`policies` gives the policy of any app; `is_call_held` is asked by registration id before an end."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        policies: Callable[[str], LifetimePolicy],
+        is_call_held: Callable[[int], bool],
+        *,
+        granted_until: GrantedUntil = _unknown_grant,
+        guard: TargetGuard | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._policies = policies
+        self._is_call_held = is_call_held
+        self._granted_until = granted_until
+        self._removals = targets.Removals(guard or TargetGuard())
+        self.downtime = DowntimeRecord(store)
+
+    def begin_in(self, tx: Transaction, registration: PushRegistration, now: int) -> Life:
+        """Create the life of a new push registration, inside the transaction that stores it."""
+        account = tx.accounts.get(registration.account_id)
+        assert account is not None
+        policy = self._policies(registration.app)
+        life = begin(registration.id, account.slot, registration.lifetime, now, policy)
+        tx.lives.add(life)
+        return life
+
+    async def use(self, registration_id: int, cause: str) -> Life | None:
+        """Renew by a use and return the life after its commit; None: no such registration.
+
+        Where the returned life has ended, the use came too late: enrol again.
+        """
+        life = await self._store.transact(
+            lambda tx: self.use_in(tx, registration_id, cause, self._clock.now())
+        )
+        if life is not None and life.ended is None:
+            metrics.LIVES_USED.labels(cause).inc()
+        return life
+
+    def use_in(self, tx: Transaction, registration_id: int, cause: str, now: int) -> Life | None:
+        """Renew by a use, inside a transaction of the caller's."""
+        life = tx.lives.get(registration_id)
+        registration = tx.registrations.get(registration_id)
+        if life is None or registration is None or life.ended is not None:
+            return life
+        if life.lifetime != registration.lifetime:
+            life = replace(life, lifetime=registration.lifetime)
+        policy = self._policies(registration.app)
+        life, effects = decide(life, Use(cause), now, policy, _NO_CONTEXT)
+        perform(tx, registration, life, effects, now, self._granted_until)
+        return life
+
+    async def fire(self, now: int, limit: int = 500) -> int:
+        """Decide what is due in up to `limit` lives, in one transaction; returns how many were looked at."""
+        due = self._store.read(lambda tx: tx.lives.due(now, limit))
+        if not due:
+            return 0
+        held = frozenset(life.id for life in due if self._is_call_held(life.id))
+        around = Surroundings(self.downtime.gaps, held)
+        fired, happened = await self._store.transact(lambda tx: self._fire_in(tx, now, limit, around))
+        _count(happened)
+        return fired
+
+    async def end(self, registration_id: int, reason: Ended) -> Life | None:
+        """End a life now, silently: its secrets are erased in this transaction, a tombstone stays."""
+        life = await self._store.transact(
+            lambda tx: self.end_in(tx, registration_id, reason, self._clock.now())
+        )
+        if life is not None:
+            metrics.LIVES_ENDED.labels(reason.value).inc()
+        return life
+
+    def end_in(self, tx: Transaction, registration_id: int, reason: Ended, now: int) -> Life | None:
+        """End a life now, inside a transaction of the caller's; an ended one stays as it ended."""
+        registration = tx.registrations.get(registration_id)
+        if registration is None:
+            return None
+        return self._apply(now)(tx, registration, Cease(reason))
+
+    def is_wanted(self, tx: Transaction, row: OutboxRow, now: int) -> bool:
+        """Whether a row may still leave: no use, no end and no later push has made it void.
+
+        The courier asks right before the socket and removes a row that is not wanted.
+        """
+        life = tx.lives.get(row.registration_id)
+        registration = tx.registrations.get(row.registration_id)
+        if life is None or registration is None:
+            return False
+        policy = self._policies(registration.app)
+        return not is_superseded(life, row.kind, row.generation, row.step, now, policy)
+
+    def view(self, tx: Transaction, registration: PushRegistration) -> LifeView | None:
+        """Return a life as every answer of the API shows it."""
+        life = tx.lives.get(registration.id)
+        if life is None:
+            return None
+        policy = self._policies(registration.app)
+        warnable = is_warnable(registration, tx.targets.of_registration(registration.id))
+        planned = plan(policy, life.expires_at, life.lifetime) if life.ended is None else ()
+        return LifeView(life, stage(life, policy, warnable=warnable), planned, warnable)
+
+    async def push_settled(
+        self,
+        row: OutboxRow,
+        target: PushTarget,
+        outcome: Outcome,
+        also: Callable[[Transaction], Any] = _nothing,
+    ) -> None:
+        """Take in how the delivery of a row to a target ended; `also` runs in the same transaction.
+
+        Called once for each target of a row, when no further attempt follows. The courier gives the
+        removal of the row as `also`, so that a crash finds both or neither.
+        """
+        now = self._clock.now()
+        app = self._app_of(row.registration_id)
+        judged = self._judge(app, target, outcome, now)
+
+        def work(tx: Transaction) -> bool:
+            also(tx)
+            was_removed = self._note_target(tx, target, outcome, judged, now)
+            self._settle(tx, row, outcome, judged, now)
+            if row.kind is PushType.EXPIRED:
+                tx.targets.remove(target.id)
+            return was_removed
+
+        was_removed = await self._store.transact(work)
+        await self._after_refusal(app, target, now, was_removed=was_removed, judged=judged)
+
+    async def target_gone(self, target: PushTarget, outcome: TargetGone) -> None:
+        """Take in that a push service refused a target, e.g. of a call push, which has no outbox row."""
+        now = self._clock.now()
+        app = self._app_of(target.registration_id)
+        judged = self._judge(app, target, outcome, now)
+        was_removed = await self._store.transact(
+            lambda tx: self._note_target(tx, target, outcome, judged, now)
+        )
+        await self._after_refusal(app, target, now, was_removed=was_removed, judged=judged)
+
+    async def target_accepted(self, target: PushTarget) -> None:
+        """Take in that a push service accepted a push that has no outbox row."""
+        now = self._clock.now()
+        app = self._app_of(target.registration_id)
+        self._removals.guard.accepted(targets.credential_of(app, target), target, now)
+        await self._store.transact(lambda tx: targets.accept(tx, target, now))
+
+    async def proven(self, registration_id: int, proof: proofs.Proof) -> bool:
+        """Take the credentials of a registration as proven; False: it is not there any more."""
+        now = self._clock.now()
+        return await self._store.transact(
+            lambda tx: proofs.prove(tx, registration_id, proof, now, self._apply(now))
+        )
+
+    async def refused(self, registration_id: int, code: str, reason: str) -> None:
+        """Drop the credentials of a registration that the PBX refused; proven ones stay."""
+        now = self._clock.now()
+        await self._store.transact(lambda tx: proofs.refuse(tx, registration_id, code, reason, now))
+
+    async def binding_state(self, account_id: int, state: BindingState, code: str, reason: str) -> None:
+        """Store a change of where the binding of an account stands."""
+        now = self._clock.now()
+        await self._store.transact(lambda tx: proofs.change_state(tx, account_id, state, code, reason, now))
+
+    async def forget(self, registration_id: int) -> None:
+        """Remove a push registration for good: unproven in time, or a tombstone that is old enough."""
+        await self._store.transact(lambda tx: proofs.forget(tx, registration_id))
+
+    def _apply(self, now: int) -> Apply:
+        def apply(tx: Transaction, registration: PushRegistration, event: Event) -> Life:
+            life = tx.lives.get(registration.id)
+            assert life is not None
+            around = Surroundings(self.downtime.gaps)
+            return self._decide_in(tx, registration, life, event, now, around)[0]
+
+        return apply
+
+    def _decide_in(
+        self,
+        tx: Transaction,
+        registration: PushRegistration,
+        life: Life,
+        event: Event,
+        now: int,
+        around: Surroundings,
+    ) -> tuple[Life, tuple[Effect, ...]]:
+        context = context_of(registration, tx.targets.of_registration(registration.id), around)
+        policy = self._policies(registration.app)
+        life, effects = decide(life, event, now, policy, context)
+        perform(tx, registration, life, effects, now, self._granted_until)
+        return life, effects
+
+    def _fire_in(
+        self, tx: Transaction, now: int, limit: int, around: Surroundings
+    ) -> tuple[int, list[Effect]]:
+        due = tx.lives.due(now, limit)
+        happened: list[Effect] = []
+        for life in due:
+            registration = tx.registrations.get(life.id)
+            assert registration is not None
+            happened += self._decide_in(tx, registration, life, Fire(), now, around)[1]
+        return len(due), happened
+
+    def _judge(self, app: str, target: PushTarget, outcome: Outcome, now: int) -> targets.Judged | None:
+        if isinstance(outcome, Accepted):
+            self._removals.guard.accepted(targets.credential_of(app, target), target, now)
+        return self._removals.judge(app, target, outcome, now) if isinstance(outcome, TargetGone) else None
+
+    def _note_target(
+        self,
+        tx: Transaction,
+        target: PushTarget,
+        outcome: Outcome,
+        judged: targets.Judged | None,
+        now: int,
+    ) -> bool:
+        if isinstance(outcome, Accepted):
+            targets.accept(tx, target, now)
+        elif isinstance(outcome, TargetGone) and judged is not None:
+            if judged.verdict is TargetVerdict.GONE:
+                apply, release_at = self._apply(now), judged.release_at
+                return targets.remove(tx, target, outcome.reason, now, apply, release_at=release_at)
+            if judged.verdict is TargetVerdict.SUSPECTED:
+                targets.suspect(tx, target, outcome.reason, now)
+        return False
+
+    def _settle(
+        self, tx: Transaction, row: OutboxRow, outcome: Outcome, judged: targets.Judged | None, now: int
+    ) -> None:
+        life = tx.lives.get(row.registration_id)
+        registration = tx.registrations.get(row.registration_id)
+        if life is None or registration is None:
+            return
+        settled = settlement(row, life, outcome, judged.verdict if judged else None, now)
+        story.tell(tx, story.of_registration(row.registration_id), now, settled.told, **settled.details)
+        if settled.event is not None:
+            self._apply(now)(tx, registration, settled.event)
+
+    async def _after_refusal(
+        self,
+        app: str,
+        target: PushTarget,
+        now: int,
+        *,
+        was_removed: bool,
+        judged: targets.Judged | None,
+    ) -> None:
+        if was_removed:
+            self._removals.remember(app, target, now)
+        if judged is None or not self._removals.is_tripped(app, target, now):
+            return
+        taken = self._removals.take_back(app, target, now)
+        # What to do is the operator's: topic, environment or key do not fit the app's tokens.
+        _log.error("push_targets_refused_in_bulk", app=app, provider=target.provider, undone=len(taken))
+        for one in taken:
+            await self._store.transact(partial(targets.restore, target=one, apply=self._apply(now)))
+
+    def _app_of(self, registration_id: int) -> str:
+        registration = self._store.read(lambda tx: tx.registrations.get(registration_id))
+        return registration.app if registration else ""
+
+
+def _count(happened: list[Effect]) -> None:
+    for effect in happened:
+        if isinstance(effect, End):
+            metrics.LIVES_ENDED.labels(effect.reason.value).inc()
+        elif isinstance(effect, Tell) and effect.event == "grace-over":
+            metrics.LIVES_ENDED.labels("by-grace").inc()
+            _log.warning("life_ended_by_grace")

@@ -1,0 +1,152 @@
+"""What the PBX says of an account and of credentials that wait for their proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from wakerobin.core.lifetime import Cease, Proven
+from wakerobin.core.pushes import PushType
+from wakerobin.core.values import (
+    Account,
+    Algorithm,
+    BindingState,
+    Credentials,
+    Ended,
+    PushRegistration,
+    RealmKey,
+)
+from wakerobin.ports.store import OutboxRow, Transaction
+from wakerobin.services import story
+from wakerobin.services.lives.effects import Apply
+
+_LIVE = frozenset({BindingState.REGISTERED, BindingState.REGISTERING})
+_DAY = 24 * 3600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a 2xx to a challenged REGISTER proved: HA1s for every realm asked on the way."""
+
+    keys: tuple[RealmKey, ...]
+    realm: str
+    """The realm that the registrar asked last and accepted."""
+    algorithm: Algorithm
+    granted_s: int = 0
+    """The expiry that the PBX granted, 0 where it did not say."""
+
+
+def prove(tx: Transaction, registration_id: int, proof: Proof, now: int, apply: Apply) -> bool:
+    """Take credentials as proven: HA1s replace the password, and the registration gets pushes.
+
+    Another registration of the same installation makes way. False: there is no such registration.
+    """
+    registration = tx.registrations.get(registration_id)
+    account = tx.accounts.get(registration.account_id) if registration else None
+    life = tx.lives.get(registration_id)
+    if registration is None or account is None or life is None or life.ended is not None:
+        return False
+    trial = tx.binding_work.trial(registration_id)
+    before = trial.credentials if trial else tx.accounts.credentials(account.id)
+    username = before.username if before else account.auth_user
+    if proof.keys:
+        tx.accounts.set_credentials(account.id, Credentials(username, keys=proof.keys))
+    tx.accounts.update(_registered(replace(account, auth_user=username), proof, now))
+    if trial is not None:
+        tx.binding_work.remove_trial(registration_id)
+    proven = replace(registration, proven=True)
+    if not registration.proven:
+        tx.registrations.update(proven)
+        apply(tx, proven, Proven())
+    story.tell(tx, story.of_registration(registration_id), now, "proven", realm=proof.realm)
+    for other in tx.registrations.by_installation(account.id, registration.installation):
+        other_life = tx.lives.get(other.id)
+        if other.id != registration_id and other_life is not None and other_life.ended is None:
+            story.tell(tx, story.of_registration(other.id), now, "replaced")
+            apply(tx, other, Cease(Ended.DELETED))
+    return True
+
+
+def refuse(tx: Transaction, registration_id: int, code: str, reason: str, now: int) -> None:
+    """Drop credentials that the PBX refused; proven ones, and the account they work for, stay as they are."""
+    registration = tx.registrations.get(registration_id)
+    if registration is None:
+        return
+    if tx.binding_work.trial(registration_id) is not None:
+        tx.binding_work.remove_trial(registration_id)
+    account = tx.accounts.get(registration.account_id)
+    if account is not None and not account.proven:
+        tx.accounts.update(_in_state(account, BindingState.REFUSED, code, reason, now))
+    story.tell(tx, story.of_registration(registration_id), now, "refused", code=code, reason=reason)
+
+
+def change_state(
+    tx: Transaction, account_id: int, state: BindingState, code: str, reason: str, now: int
+) -> bool:
+    """Store where the binding of an account stands, and tell it where that is news; False: it is none."""
+    account = tx.accounts.get(account_id)
+    if account is None or (account.state, account.reason_code) == (state, code):
+        return False
+    tx.accounts.update(_in_state(account, state, code, reason, now))
+    event = _event(account.state, state)
+    for registration in tx.registrations.of_account(account_id):
+        if not registration.proven:
+            continue
+        if event:
+            story.tell(tx, story.of_registration(registration.id), now, event, code=code, reason=reason)
+        if state is BindingState.CREDENTIALS_NEEDED:
+            _ask_for_password(tx, registration, now)
+    return True
+
+
+def forget(tx: Transaction, registration_id: int) -> None:
+    """Remove a push registration for good, and its account where nothing else needs it."""
+    registration = tx.registrations.get(registration_id)
+    if registration is None:
+        return
+    tx.registrations.remove(registration_id)
+    account = tx.accounts.get(registration.account_id)
+    if account is None or account.proven or tx.registrations.of_account(account.id):
+        return
+    try:
+        tx.accounts.remove(account.id)
+    except ValueError:
+        return  # tombstones of other registrations still name it; the last of them takes it along
+
+
+def _registered(account: Account, proof: Proof, now: int) -> Account:
+    proven = replace(account, proven=True, realm=proof.realm, algorithm=proof.algorithm)
+    if account.state is BindingState.REGISTERED:
+        return proven
+    return _in_state(proven, BindingState.REGISTERED, "", "", now)
+
+
+def _in_state(account: Account, state: BindingState, code: str, reason: str, now: int) -> Account:
+    since_at = account.state_since_at if account.state is state else now
+    return replace(account, state=state, reason_code=code, reason=reason, state_since_at=since_at)
+
+
+def _event(before: BindingState, state: BindingState) -> str:
+    if state is BindingState.CREDENTIALS_NEEDED:
+        return "credentials-needed"
+    if before is BindingState.UNPROVEN:
+        return "registered" if state is BindingState.REGISTERED else ""
+    if state in _LIVE:
+        return "" if before in _LIVE else "binding-back"
+    return "binding-lost" if before in _LIVE else ""
+
+
+def _ask_for_password(tx: Transaction, registration: PushRegistration, now: int) -> None:
+    life = tx.lives.get(registration.id)
+    if life is None or life.ended is not None:
+        return
+    tx.outbox.add(
+        OutboxRow(
+            slot=life.slot,
+            registration_id=life.id,
+            generation=life.generation,
+            kind=PushType.CREDENTIALS_NEEDED,
+            step=0,
+            not_before=now,
+            deadline_at=now + _DAY,
+        )
+    )
