@@ -106,7 +106,7 @@ class ResponseContext:
         self._patience_ends: float | None = None
         self._closes: float | None = None
         self._cancelled: str | None = None
-        self._end_reason = ELSEWHERE
+        self._end_reason = ""
         self.winner: str | None = None
         """The branch whose 2xx went upstream."""
         self.final_status = 0
@@ -226,6 +226,7 @@ class ResponseContext:
         branch.breadth = 0
         if not self.final_status:
             self.winner, self.final_status = key, response.status
+            self._end_reason = ELSEWHERE
             branch.state, branch.response = BranchState.FINAL, response
             self._patience_ends, self._closes = None, now + self._late_window
             return [Forward(key, response), *self._cancel_open(ELSEWHERE, but=key)]
@@ -288,7 +289,7 @@ class ResponseContext:
 
     def _answer(self, status: int, text: str, now: float) -> Effect:
         self._end(status, now)
-        if self._end_reason == ELSEWHERE:
+        if not self._end_reason:
             self._end_reason = f'SIP;cause={status};text="{text}"'
         return Answer(status, text)
 
