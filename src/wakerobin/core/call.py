@@ -197,6 +197,9 @@ class IncomingCall:
             return []
         told: list[Effect] = [Tell("flow-dead", {"reason": reason})]
         installation.phone = None
+        if installation.registration_id and installation.wake_ends is None and reason != "timeout":
+            # It rang and lost its connection (Wi-Fi to LTE): it may well come back.
+            installation.wake_ends = now + self._policy.wake_timeout
         if (
             installation.registration_id
             and installation.wake_ends is not None
