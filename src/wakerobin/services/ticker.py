@@ -1,0 +1,139 @@
+"""The durable clock: fires lives when they are due, and sweeps out what is old.
+
+It sleeps until the smallest `next_at`, a minute at most, so that a step of the wall clock is noticed; a
+commit that touched lives wakes it. A late firing is as good as one in time, so there is nothing to keep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from wakerobin import log, metrics
+from wakerobin.core.errors import StoreUnavailableError
+from wakerobin.ports.clock import Clock, Timers
+from wakerobin.ports.store import Store, Transaction
+from wakerobin.services.lives import Lives
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+SLICE = 200
+"""Lives looked at in one transaction: a few milliseconds of the writer, then others have their turn."""
+TOMBSTONES = 30 * DAY
+STORIES = 30 * DAY
+CALLS = 2 * DAY
+UNPROVEN = 15 * MINUTE
+WAITING_PASSWORD = DAY
+_MOST_UNPROVEN = 1000
+_AFTER_A_FAULT = 1000
+
+_log = log.get("ticker")
+
+
+class Ticker:
+    """One loop for all durable times. `stories_kept` is the retention of timelines, milliseconds."""
+
+    def __init__(
+        self, store: Store, clock: Clock, lives: Lives, timers: Timers, *, stories_kept: int = STORIES
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._lives = lives
+        self._timers = timers
+        self._stories_kept = stories_kept
+        self._woken = asyncio.Event()
+        self._beat_at = 0
+        self._sweep_at = 0
+        store.on_commit(self._committed)
+
+    async def run(self) -> None:
+        """Fire and sweep until cancelled. The gap since the last run is found first (law 3)."""
+        is_started = False
+        while True:
+            try:
+                if not is_started:
+                    await self._lives.downtime.start(self._clock.now())
+                    is_started = True
+                await self.turn()
+                await self._sleep()
+            except StoreUnavailableError as error:
+                _log.warning("store_unavailable", reason=str(error))
+                self._woken.clear()
+                await self._wait(_AFTER_A_FAULT)
+            except Exception:
+                metrics.FAULTS.labels("ticker").inc()
+                _log.error("ticker_fault", exc_info=True)
+                self._woken.clear()
+                await self._wait(_AFTER_A_FAULT)
+
+    async def turn(self) -> None:
+        """Do all that is due now."""
+        now = self._clock.now()
+        while await self._lives.fire(now, SLICE) == SLICE:
+            continue  # each slice is a transaction of its own, and others have their turn between
+        if now >= self._beat_at:
+            await self._lives.downtime.beat(now)
+            await self._forget_unproven(now)
+            self._beat_at = now + MINUTE
+        if now >= self._sweep_at:
+            await self.sweep(now)
+            self._sweep_at = now + HOUR
+
+    async def sweep(self, now: int) -> None:
+        """Erase what is old: tombstones, timelines, calls, passwords that were never proven."""
+        while ended := self._store.read(lambda tx: tx.lives.ended(now - TOMBSTONES, SLICE)):
+            for life in ended:
+                await self._lives.forget(life.id)
+        await self._store.transact(lambda tx: self._forget_old(tx, now))
+        counted = self._store.read(lambda tx: tx.lives.count())
+        for state, count in counted.items():
+            metrics.LIVES.labels(state).set(count)
+
+    async def _forget_unproven(self, now: int) -> None:
+        for registration_id in self._store.read(lambda tx: _unproven(tx, now)):
+            await self._lives.forget(registration_id)
+
+    def _forget_old(self, tx: Transaction, now: int) -> None:
+        tx.stories.forget(now - self._stories_kept)
+        tx.calls.forget(now - CALLS)
+        for trial in tx.binding_work.trials():
+            if trial.started_at <= now - WAITING_PASSWORD:
+                tx.binding_work.remove_trial(trial.registration_id)
+
+    def _committed(self, groups: frozenset[str]) -> None:
+        if "lives" in groups:
+            self._woken.set()
+
+    async def _sleep(self) -> None:
+        """Wait until a life is due, or for the next beat. Commits only make it look again."""
+        while True:
+            self._woken.clear()
+            next_due = self._store.read(lambda tx: tx.lives.next_due())
+            until = self._beat_at if next_due is None else min(next_due, self._beat_at)
+            wait = min(until - self._clock.now(), MINUTE)
+            if wait <= 0:
+                return
+            await self._wait(wait)
+
+    async def _wait(self, milliseconds: int) -> None:
+        timer = self._timers.call_at(self._clock.monotonic() + milliseconds / 1000, self._woken.set)
+        try:
+            await self._woken.wait()
+        finally:
+            timer.cancel()
+
+
+def _unproven(tx: Transaction, now: int) -> list[int]:
+    """Return registrations whose time to be proven is over.
+
+    A first enrolment waits longer, as long as its password does: its PBX may be out of reach for a day.
+    """
+    over = []
+    for registration in tx.registrations.unproven(now - UNPROVEN, _MOST_UNPROVEN):
+        trial = tx.binding_work.trial(registration.id)
+        account = tx.accounts.get(registration.account_id)
+        is_waiting = trial is not None and trial.started_at > now - WAITING_PASSWORD
+        if not is_waiting or account is None or account.proven:
+            over.append(registration.id)
+    return over
