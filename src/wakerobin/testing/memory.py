@@ -117,7 +117,7 @@ class MemoryStore:
                 result = self._run(work, fault)
             except Exception as error:  # the caller's, whatever it is
                 if not answer.done():
-                    answer.set_exception(error)
+                    answer.set_exception(_carried(error))
                 continue
             touched |= self._tables.journal.touched
             if not answer.done():
@@ -142,3 +142,11 @@ class MemoryStore:
         if fault is Fault.AFTER_COMMIT:
             raise StoreUnavailableError("The store was told to fail after the commit.")
         return result
+
+
+def _carried(error: Exception) -> Exception:
+    if isinstance(error, StopIteration):  # a future refuses to carry it
+        bug = RuntimeError("the work raised StopIteration")
+        bug.__cause__ = error
+        return bug
+    return error
