@@ -149,9 +149,8 @@ class StreamConnection(asyncio.Protocol):
             return
         self._heard_at = self._user.clock.monotonic()
         limits = self._user.limits
-        self._set_timer(
-            self._heard_at + (limits.idle if self._has_spoken else limits.first_message), self._look
-        )
+        patience = limits.idle if self._has_spoken else min(limits.idle, limits.first_message)
+        self._set_timer(self._heard_at + patience, self._look)
         if self._waiting:
             transport.write(bytes(self._waiting))
             self._waiting.clear()

@@ -55,6 +55,7 @@ class Streams:
         self._accepted_from: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._connecting: set[asyncio.Task[None]] = set()
+        self._gone = asyncio.Event()
 
     def number(self) -> int:
         """Return a number that no connection ever had or will have."""
@@ -113,6 +114,9 @@ class Streams:
         for connection in tuple(self._connections.values()):
             connection.end("this server stops")
         await asyncio.gather(*self._connecting, return_exceptions=True)
+        if self._connections:
+            self._gone.clear()
+            await self._gone.wait()
         for server in self._servers:
             await server.wait_closed()
 
@@ -150,6 +154,8 @@ class Streams:
         flow = connection.flow
         if self._connections.pop(flow.connection, None) is None:
             return
+        if not self._connections:
+            self._gone.set()
         if connection.is_accepted:
             _ACCEPTED.dec()
             self._accepted_from[flow.remote[0]] -= 1
@@ -175,6 +181,9 @@ class Streams:
                 )
         except TimeoutError:
             connection.failed(f"no connection within {self.limits.connect:g} s")
+        except asyncio.CancelledError:
+            connection.failed("this server stops")
+            raise
         except OSError as error:
             words = os.strerror(error.errno) if error.errno else str(error)
             connection.failed(f"no connection: {words}")
