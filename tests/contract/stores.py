@@ -6,10 +6,10 @@ closed in order.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import (
@@ -35,6 +35,8 @@ from wakerobin.testing.clock import START, ManualClock
 from wakerobin.testing.memory import MemoryStore
 
 NOW = START
+
+R = TypeVar("R")
 
 
 class Engine(Protocol):
@@ -205,6 +207,18 @@ def credentials(password: str | None = "correct horse") -> Credentials:
             RealmKey("pbx\udce9", Algorithm.SHA_256, Secret("ff00")),
         ),
     )
+
+
+async def write_each(
+    store: Store, write: Callable[[Transaction], Callable[[R], object]], rows: Iterable[R]
+) -> None:
+    """Write rows in one transaction with the method that `write` picks."""
+
+    def work(tx: Transaction) -> None:
+        for row in rows:
+            write(tx)(row)
+
+    await store.transact(work)
 
 
 def enrol(tx: Transaction, name: str = "phone", account_id: int = 0) -> int:

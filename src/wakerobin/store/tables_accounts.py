@@ -196,7 +196,7 @@ def seal_credentials(session: Session, credentials: Credentials, place: str) -> 
     """Seal credentials for a place, `table:column:row`."""
     content = {
         "username": credentials.username,
-        "password": credentials.password and credentials.password.reveal(),
+        "password": None if credentials.password is None else credentials.password.reveal(),
         "keys": [[key.realm, key.algorithm, key.ha1.reveal()] for key in credentials.keys],
     }
     return session.seal(json.dumps(content).encode(), place)

@@ -47,8 +47,8 @@ class MemoryAccounts:
         return next((a for a in self._rows.rows.values() if user and a.contact_user == user), None)
 
     def add(self, account: Account) -> Account:
-        self._check(account)
         stored = replace(account, id=self._rows.next_id())
+        self._check(stored)
         self._rows.put(stored.id, stored)
         return stored
 
@@ -117,8 +117,8 @@ class MemoryRegistrations:
         return [_own(r) for r in sorted(rows, key=lambda r: (r.created_at, r.id))[:limit]]
 
     def add(self, registration: PushRegistration) -> PushRegistration:
-        self._check(registration)
         stored = replace(registration, id=self._rows.next_id())
+        self._check(stored)
         self._rows.put(stored.id, _own(stored))
         return stored
 
@@ -162,8 +162,8 @@ class MemoryTargets:
         return self._rows.where(lambda t: t.registration_id == registration_id)
 
     def add(self, target: PushTarget) -> PushTarget:
-        self._check(target)
         stored = replace(target, id=self._rows.next_id())
+        self._check(stored)
         self._rows.put(stored.id, stored)
         return stored
 

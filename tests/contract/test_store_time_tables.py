@@ -1,0 +1,265 @@
+"""What every store promises about lives, the outbox and stories."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.stores import ENGINES, NOW, enrol, life, opened, push, write_each
+from wakerobin.core.pushes import LANES, Lane, PushType
+from wakerobin.core.values import Ended, Life
+from wakerobin.ports.store import OutboxRow, Store, StoryRow, Transaction
+
+
+@pytest.fixture(params=ENGINES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    async with opened(request.param(tmp_path)) as store:
+        yield store
+
+
+async def enrolled(store: Store, count: int) -> list[int]:
+    return await store.transact(lambda tx: [enrol(tx, str(n)) for n in range(count)])
+
+
+def steps(rows: list[OutboxRow]) -> list[int]:
+    return [row.step for row in rows]
+
+
+async def test_a_life_comes_back_as_it_was_given(store: Store) -> None:
+    made = await enrolled(store, 3)
+    given = [
+        life(made[0]),
+        life(made[1], ended=Ended.TARGETS_GONE, ended_at=NOW, next_at=None, warning_settled=False),
+        Life(id=made[2], slot=0, expires_at=1, next_at=2, lifetime=life(1).lifetime, renewed_at=0),
+    ]
+    await write_each(store, lambda tx: tx.lives.add, given)
+    assert store.read(lambda tx: [tx.lives.get(id_) for id_ in made]) == given
+    assert store.read(lambda tx: tx.lives.get(made[-1] + 1)) is None
+
+
+async def test_a_life_belongs_to_a_registration_and_there_is_one(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: tx.lives.add(life(id_)))
+    for stranger in (id_, id_ + 1):
+        with pytest.raises(ValueError, match=r".+"):
+            await write_each(store, lambda tx: tx.lives.add, [life(stranger, generation=1)])
+    with pytest.raises(ValueError, match=r".+"):
+        await store.transact(lambda tx: tx.lives.update(life(id_ + 1)))
+    assert store.read(lambda tx: tx.lives.get(id_)) == life(id_)
+
+
+@pytest.mark.parametrize("ended", [None, *Ended])
+@pytest.mark.parametrize("next_at", [None, NOW, NOW + 500_000_000])
+async def test_every_field_of_a_life_can_change(
+    store: Store, ended: Ended | None, next_at: int | None
+) -> None:
+    [id_, other] = await enrolled(store, 2)
+    await write_each(store, lambda tx: tx.lives.add, [life(id_), life(other)])
+    changed = life(
+        id_,
+        slot=1,
+        expires_at=2,
+        next_at=next_at,
+        generation=4,
+        step=5,
+        lifetime=6,
+        renewed_at=7,
+        renewal_sent_at=8,
+        warning_tried_at=9,
+        warned_at=10,
+        warning_settled=False,
+        ended=ended,
+        ended_at=11 if ended else 0,
+    )
+    await store.transact(lambda tx: tx.lives.update(changed))
+    assert store.read(lambda tx: tx.lives.get(id_)) == changed
+    assert store.read(lambda tx: tx.lives.get(other)) == life(other)
+
+
+async def test_due_lives_are_those_whose_time_has_come_the_longest_due_first(store: Store) -> None:
+    made = await enrolled(store, 6)
+    times = [NOW + 1, NOW - 5, NOW, None, NOW - 9, NOW]
+    rows = [life(id_, next_at=at) for id_, at in zip(made, times, strict=True)]
+    await write_each(store, lambda tx: tx.lives.add, rows)
+    due = store.read(lambda tx: [row.id for row in tx.lives.due(NOW, 9)])
+    assert due == [made[4], made[1], made[2], made[5]]
+    assert store.read(lambda tx: [row.id for row in tx.lives.due(NOW, 2)]) == due[:2]
+    assert store.read(lambda tx: tx.lives.due(NOW - 10, 9)) == []
+
+
+async def test_the_next_due_life_is_known_also_after_it_moved(store: Store) -> None:
+    assert store.read(lambda tx: tx.lives.next_due()) is None
+    made = await enrolled(store, 2)
+    await write_each(store, lambda tx: tx.lives.add, [life(id_, next_at=NOW + id_) for id_ in made])
+    assert store.read(lambda tx: tx.lives.next_due()) == NOW + made[0]
+    await store.transact(lambda tx: tx.lives.update(life(made[0], next_at=NOW + 99)))
+    assert store.read(lambda tx: tx.lives.next_due()) == NOW + made[1]
+    await write_each(store, lambda tx: tx.lives.update, [life(id_, next_at=None) for id_ in made])
+    assert store.read(lambda tx: tx.lives.next_due()) is None
+
+
+async def test_tombstones_are_found_the_oldest_first(store: Store) -> None:
+    made = await enrolled(store, 4)
+
+    def fill(tx: Transaction) -> None:
+        tx.lives.add(life(made[0]))
+        for id_, at in zip(made[1:], (NOW - 1, NOW - 7, NOW), strict=True):
+            tx.lives.add(life(id_, ended=Ended.EXPIRED, ended_at=at, next_at=None))
+
+    await store.transact(fill)
+    assert store.read(lambda tx: [row.id for row in tx.lives.ended(NOW, 9)]) == [made[2], made[1]]
+    assert store.read(lambda tx: [row.id for row in tx.lives.ended(NOW, 1)]) == [made[2]]
+
+
+async def test_lives_are_counted_by_the_reason_of_their_end(store: Store) -> None:
+    assert store.read(lambda tx: tx.lives.count()) == {"living": 0}
+    made = await enrolled(store, 5)
+    ends = [None, None, Ended.EXPIRED, Ended.EXPIRED, Ended.TARGETS_GONE]
+    rows = [life(id_, ended=end) for id_, end in zip(made, ends, strict=True)]
+    await write_each(store, lambda tx: tx.lives.add, rows)
+    assert store.read(lambda tx: tx.lives.count()) == {"living": 2, "expired": 2, "targets-gone": 1}
+
+
+async def test_a_push_comes_back_as_it_was_given(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    given = push(id_, 4, generation=7, attempts=2)
+    assert await store.transact(lambda tx: tx.outbox.add(given)) is True
+    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    assert row.id > 0
+    assert row == replace(given, id=row.id)
+
+
+async def test_the_same_decision_is_added_once_and_changes_nothing_the_second_time(store: Store) -> None:
+    [id_, other] = await enrolled(store, 2)
+    await store.transact(lambda tx: tx.outbox.add(push(id_)))
+    again = push(id_, deadline_at=NOW + 99, payload={}, attempts=9)
+    assert await store.transact(lambda tx: tx.outbox.add(again)) is False
+    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    assert row == replace(push(id_), id=row.id)
+    different = [
+        push(other),
+        push(id_, 1),
+        push(id_, generation=2),
+        push(id_, kind=PushType.TARGETS_NEEDED),
+    ]
+    assert await store.transact(lambda tx: [tx.outbox.add(d) for d in different]) == [True] * 4
+
+
+async def test_a_settled_decision_can_be_added_again_only_because_its_row_is_gone(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: tx.outbox.add(push(id_)))
+    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    await store.transact(lambda tx: tx.outbox.remove(row.id))
+    assert await store.transact(lambda tx: tx.outbox.add(push(id_))) is True
+    [new] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    assert new.id > row.id  # a late settlement of the old row must not meet the new one
+
+
+async def test_a_push_needs_a_registration(store: Store) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        await store.transact(lambda tx: tx.outbox.add(push(12345)))
+
+
+@pytest.mark.parametrize("kind", list(PushType))
+async def test_a_push_is_due_in_its_own_lane_only(store: Store, kind: PushType) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: tx.outbox.add(push(id_, kind=kind)))
+    found = store.read(lambda tx: {lane for lane in Lane if tx.outbox.due(lane, NOW, 9)})
+    assert found == {LANES[kind]}
+
+
+async def test_due_pushes_come_by_deadline_and_not_before_their_time(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    given = [(0, NOW, NOW + 300), (1, NOW - 9, NOW + 100), (2, NOW + 1, NOW + 50), (3, NOW, NOW + 200)]
+
+    def fill(tx: Transaction) -> None:
+        for step, not_before, deadline_at in given:
+            tx.outbox.add(push(id_, step, not_before=not_before, deadline_at=deadline_at))
+
+    await store.transact(fill)
+    assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW, 9))) == [1, 3, 0]
+    assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW, 2))) == [1, 3]
+    assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + 1, 1))) == [2]
+    assert store.read(lambda tx: tx.outbox.next_due()) == NOW - 9
+
+
+async def test_a_lease_hides_a_push_until_it_is_over(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: [tx.outbox.add(push(id_, step)) for step in range(2)])
+    first, second = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    await store.transact(lambda tx: tx.outbox.lease(first.id, NOW + 30))
+    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 29, 9)) == [second]
+    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 30, 9)) == [first, second]
+    await store.transact(lambda tx: tx.outbox.lease(second.id, NOW + 20))
+    assert store.read(lambda tx: tx.outbox.next_due()) == NOW + 20
+
+
+async def test_postponing_ends_the_lease_and_counts_the_attempt(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: tx.outbox.add(push(id_)))
+    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    await store.transact(lambda tx: tx.outbox.lease(row.id, NOW + 600_000))
+    await store.transact(lambda tx: tx.outbox.postpone(row.id, NOW + 10, 3))
+    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 9, 9)) == []
+    [later] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 10, 9))
+    assert later == replace(row, not_before=NOW + 10, attempts=3)
+    assert store.read(lambda tx: tx.outbox.next_due()) == NOW + 10
+
+
+async def test_what_happens_to_a_push_that_is_gone_is_nothing(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: tx.outbox.add(push(id_)))
+    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+
+    def settle_late(tx: Transaction) -> None:
+        tx.outbox.remove(row.id)
+        tx.outbox.remove(row.id)
+        tx.outbox.lease(row.id, NOW + 5)
+        tx.outbox.postpone(row.id, NOW + 5, 1)
+
+    await store.transact(settle_late)
+    assert store.read(lambda tx: tx.outbox.next_due()) is None
+
+
+async def test_voiding_removes_what_older_generations_of_one_registration_planned(store: Store) -> None:
+    one, other = await enrolled(store, 2)
+
+    def fill(tx: Transaction) -> None:
+        for registration_id in (one, other):
+            for generation in (1, 2, 3):
+                tx.outbox.add(push(registration_id, generation, generation=generation))
+
+    await store.transact(fill)
+    assert await store.transact(lambda tx: tx.outbox.void(one, 3)) == 2
+    assert await store.transact(lambda tx: tx.outbox.void(one, 3)) == 0
+    left = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 99))
+    assert sorted((row.registration_id, row.generation) for row in left) == [
+        (one, 3),
+        (other, 1),
+        (other, 2),
+        (other, 3),
+    ]
+
+
+async def test_a_story_is_told_in_the_order_of_its_times(store: Store) -> None:
+    told = [
+        StoryRow(subject="call:1", at=NOW + 2, event="ended", details={"why": "\udc80", "n": [1, None]}),
+        StoryRow(subject="call:1", at=NOW, event="invite"),
+        StoryRow(subject="call:2", at=NOW, event="invite"),
+        StoryRow(subject="call:1", at=NOW + 2, event="told last at the same time"),
+    ]
+    await write_each(store, lambda tx: tx.stories.add, told)
+    assert store.read(lambda tx: tx.stories.of("call:1")) == [told[1], told[0], told[3]]
+    assert store.read(lambda tx: tx.stories.of("call:1", limit=2)) == [told[0], told[3]]
+    assert store.read(lambda tx: tx.stories.of("call:3")) == []
+
+
+async def test_old_events_are_forgotten_and_counted(store: Store) -> None:
+    rows = [StoryRow(subject="call:1", at=NOW + n, event=str(n)) for n in range(5)]
+    await write_each(store, lambda tx: tx.stories.add, rows)
+    assert await store.transact(lambda tx: tx.stories.forget(NOW + 3)) == 3
+    assert await store.transact(lambda tx: tx.stories.forget(NOW + 3)) == 0
+    assert store.read(lambda tx: tx.stories.of("call:1")) == rows[3:]
