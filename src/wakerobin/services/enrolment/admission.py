@@ -1,0 +1,108 @@
+"""Which accounts and targets an app may enrol. Pure; every refusal is a problem of the API."""
+
+from __future__ import annotations
+
+import re
+
+from wakerobin.core.addresses import matches_host
+from wakerobin.core.errors import SipSyntaxError
+from wakerobin.core.sip import uri as sip_uri
+from wakerobin.core.values import Account, Duration, Purpose, Transport
+from wakerobin.ports.options import AppOptions
+from wakerobin.services.enrolment.requests import EnrolRequest, Refusal, TargetRequest
+
+_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?\Z")
+_APNS_TOKEN = re.compile(r"[0-9a-fA-F]{2,400}\Z")
+
+SHORTEST_LIFETIME_MS = 3_600_000
+LONGEST_LIFETIME_MS = 400 * 24 * 3_600_000
+
+
+def normal_aor(text: str) -> str | Refusal:
+    """Return `sip:user@domain`, normalised."""
+    try:
+        aor = sip_uri.aor(text)
+    except SipSyntaxError:
+        return Refusal("invalid-field", "must be a SIP address such as sip:user@domain", "/aor")
+    user, _, domain = aor.removeprefix("sip:").rpartition("@")
+    return aor if user and domain else Refusal("invalid-field", "must name a user and a domain", "/aor")
+
+
+def normal_registrar(text: str) -> str | Refusal:
+    """Return `host[:port]` in lower case; empty stays empty."""
+    if not text:
+        return ""
+    shape = _HOST_PORT.match(text)
+    if shape is None or (shape.group(2) and not 0 < int(shape.group(2)) < 65536):
+        return Refusal("invalid-field", "must be host or host:port", "/registrar")
+    return text.lower()
+
+
+def refusal_of_registrar(app: AppOptions, request: EnrolRequest, aor: str, registrar: str) -> Refusal | None:
+    """Return why this app may not enrol at that registrar; every host on the way must be allowed."""
+    if not app.registrars:
+        return Refusal("enrolment-closed", "the operator has allowed no registrar for this app")
+    hosts = [aor.rpartition("@")[2]]
+    if registrar:
+        hosts.append(_host(registrar))
+    if request.outbound_proxy:
+        try:
+            proxy = sip_uri.SipUri.parse(request.outbound_proxy)
+        except SipSyntaxError:
+            return Refusal("invalid-field", "must be a SIP URI", "/outbound_proxy")
+        if proxy.scheme != "sip":
+            return Refusal("registrar-unusable", "only sip: is spoken to PBXs", "/outbound_proxy")
+        hosts.append(proxy.host)
+    for host in hosts:
+        if not any(matches_host(pattern, host.strip("[]")) for pattern in app.registrars):
+            return Refusal("registrar-not-allowed", "ask the operator to allow this PBX for the app")
+    return None
+
+
+def transport_of(text: str) -> Transport | Refusal:
+    """Return the transport to the PBX; UDP unless the app asks for another."""
+    if text in ("", "udp"):
+        return Transport.UDP
+    if text == "tcp":
+        return Transport.TCP
+    return Refusal("registrar-unusable", "udp and tcp are spoken to PBXs", "/transport")
+
+
+def refusal_of_targets(app: AppOptions, targets: tuple[TargetRequest, ...]) -> Refusal | None:
+    """Return what is wrong with the targets."""
+    if not 1 <= len(targets) <= 4:
+        return Refusal("invalid-field", "between one and four targets", "/targets")
+    if not any(Purpose.CALL in target.purposes for target in targets):
+        return Refusal("invalid-field", "at least one target takes calls", "/targets")
+    for index, target in enumerate(targets):
+        pointer = f"/targets/{index}"
+        if app.apns is None:
+            return Refusal("target-unusable", "this app has no APNs credentials here", pointer)
+        if not _APNS_TOKEN.match(target.token.reveal()):
+            return Refusal("target-unusable", "an APNs token is hexadecimal", f"{pointer}/token")
+        if target.topic and target.topic != app.apns.topic:
+            return Refusal("target-unusable", "the topic is not this app's", f"{pointer}/topic")
+        if target.environment not in ("", "production", "sandbox"):
+            return Refusal("invalid-field", "production or sandbox", f"{pointer}/environment")
+    return None
+
+
+def lifetime_of(app: AppOptions, asked_s: int | None) -> Duration:
+    """Return the lifetime, clamped to the operator's; the answer's plan shows what it became."""
+    if asked_s is None:
+        return app.lifetime.lifetime
+    shortest = min(SHORTEST_LIFETIME_MS, app.lifetime.lifetime)
+    return Duration(max(shortest, min(asked_s * 1000, app.lifetime.lifetime, LONGEST_LIFETIME_MS)))
+
+
+def conflicts(account: Account, registrar: str) -> bool:
+    """Whether an account of this AOR is held at another registrar."""
+    return (account.registrar or account.aor.rpartition("@")[2]) != (
+        registrar or account.aor.rpartition("@")[2]
+    )
+
+
+def _host(host_port: str) -> str:
+    shape = _HOST_PORT.match(host_port)
+    assert shape is not None
+    return shape.group(1)
