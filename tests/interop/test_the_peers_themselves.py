@@ -363,7 +363,7 @@ async def test_a_phone_that_falls_asleep_says_nothing_and_one_that_quits_unregis
 ) -> None:
     pbx = await pbx_of(lab)
     phone = await awake_phone(lab, pbx)
-    await phone.fall_asleep()
+    await phone.vanish()
     assert len(await pbx.contacts("alice")) == 1
     await phone.wake()
     await phone.wait_registered()

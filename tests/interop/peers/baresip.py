@@ -1,6 +1,6 @@
 """baresip: an ordinary softphone, with nothing but its account and an outbound proxy.
 
-Asleep there is no process. `wake` starts it and it registers; `fall_asleep` ends it as a phone's
+Asleep there is no process. `wake` starts it and it registers; `vanish` ends it as a phone's
 operating system does, without a word to anyone; `quit` closes it as its user does.
 """
 
@@ -209,7 +209,7 @@ class Baresip:
         """Let it go on after `freeze`."""
         self._program.signal(signal.SIGCONT)
 
-    async def fall_asleep(self) -> None:
+    async def vanish(self) -> None:
         """End it without a word: no un-REGISTER, no BYE."""
         await self._program.kill()
         await self._disconnect()
