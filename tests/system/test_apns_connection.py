@@ -433,6 +433,37 @@ async def test_what_no_header_can_carry_is_refused_before_it_is_sent(pns: FakePn
     assert pns.pushes == []
 
 
+async def test_a_withdrawn_call_is_not_sent_when_the_service_comes_back(pns: FakePns) -> None:
+    await pns.close()
+    clock = ManualClock()
+    async with service_for(pns, clock=clock, timers=clock) as service:
+        outcomes: list[Outcome] = []
+        attempt = service.begin(message(), clock.monotonic() + 30, outcomes.append)
+        await clock.settle()
+        assert outcomes == []
+        attempt.withdraw()
+        assert outcomes == [Unavailable("withdrawn", processed=False)]
+        await pns.start()
+        await clock.run_until_true(lambda: len(pns.connections) == 2, within=10_000)
+        await clock.settle()
+        attempt.withdraw()
+    assert pns.pushes == []
+    assert len(outcomes) == 1
+
+
+async def test_a_withdrawn_call_is_not_sent_a_second_time(pns: FakePns) -> None:
+    pns.next(Kill())
+    async with service_for(pns) as service:
+        outcomes: list[Outcome] = []
+        attempt = service.begin(message(), soon(), outcomes.append)
+        attempt.withdraw()  # too late for the first copy, which is on the wire
+        await _until(lambda: outcomes)
+    (outcome,) = outcomes
+    assert isinstance(outcome, Unavailable)
+    assert outcome.processed is None
+    assert len(pns.pushes) == 1
+
+
 async def test_closing_ends_what_is_on_its_way_and_leaves_nothing_behind(pns: FakePns) -> None:
     pns.always(Silence())
     async with service_for(pns) as service:

@@ -29,7 +29,7 @@ def parsed(one: PushMessage) -> dict[str, object]:
 # Type, push type, priority, topic, and whether a newer push with the same key replaces it.
 ROWS = [
     (PushType.CALL, "voip", "10", "com.example.phone.voip", False),
-    (PushType.RENEW, "background", "5", "com.example.phone", True),
+    (PushType.RENEW, "background", "5", "com.example.phone", False),
     (PushType.EXPIRY_WARNING, "alert", "10", "com.example.phone", True),
     (PushType.EXPIRED, "alert", "10", "com.example.phone", True),
     (PushType.MISSED_CALL, "alert", "10", "com.example.phone", True),

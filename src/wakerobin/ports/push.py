@@ -8,6 +8,14 @@ from typing import Protocol
 from wakerobin.core.pushes import Outcome, PushMessage
 
 
+class Attempt(Protocol):
+    """A push that is being tried."""
+
+    def withdraw(self) -> None:
+        """Do not send it, nor send it again; what is on the wire stays. Its outcome comes all the same."""
+        ...
+
+
 class PushService(Protocol):
     """One push service with the credential of one app."""
 
@@ -20,7 +28,7 @@ class PushService(Protocol):
         """
         ...
 
-    def begin(self, message: PushMessage, deadline: float, on_outcome: Callable[[Outcome], None]) -> None:
+    def begin(self, message: PushMessage, deadline: float, on_outcome: Callable[[Outcome], None]) -> Attempt:
         """Try as `send` does, without awaiting: `on_outcome` is called once, perhaps before this returns.
 
         A call is on the wire when this returns, if a call connection is free.

@@ -60,8 +60,8 @@ def headers(message: PushMessage, authority: str, topic: str, token: str) -> Hea
         ("apns-priority", kind.priority),
         ("apns-expiration", str(message.expires_at // 1000)),
     )
-    # Two calls are two calls: the second must not replace the first.
-    if not message.collapse_key or kind is VOIP:
+    # Two calls are two calls, and what shows nothing replaces nothing that is shown.
+    if not message.collapse_key or kind is not ALERT:
         return fields
     return (*fields, ("apns-collapse-id", collapse_id(message.collapse_key)))
 

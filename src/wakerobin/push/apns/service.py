@@ -13,7 +13,16 @@ from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGo
 from wakerobin.ports.options import ApnsOptions
 from wakerobin.push.apns import notification
 from wakerobin.push.apns.verdicts import Consequence, judge
-from wakerobin.push.connection import Failure, Origin, Pool, PoolOptions, Request, Result, Surroundings
+from wakerobin.push.connection import (
+    Failure,
+    Headers,
+    Origin,
+    Pool,
+    PoolOptions,
+    Request,
+    Result,
+    Surroundings,
+)
 from wakerobin.push.jwt import TeamToken
 
 PRODUCTION_HOST: Final = "api.push.apple.com"
@@ -91,8 +100,9 @@ class ApnsService:
         self.begin(message, deadline, on_outcome)
         return await future
 
-    def begin(self, message: PushMessage, deadline: float, on_outcome: OnOutcome) -> None:
+    def begin(self, message: PushMessage, deadline: float, on_outcome: OnOutcome) -> ApnsAttempt:
         """As `send`, without awaiting: a call is on the wire when this returns, if a connection is free."""
+        attempt = ApnsAttempt(self, message, deadline, on_outcome)
         refusal = self._refusal(message)
         body = notification.body(message)
         if refusal is not None:
@@ -100,7 +110,24 @@ class ApnsService:
         elif body is None:
             on_outcome(Rejected("PayloadTooLarge"))
         else:
-            self._submit(message, body, deadline, on_outcome, self._pools_for(message.target.environment))
+            attempt.start(body, self._pools_for(message.target.environment))
+        return attempt
+
+    def headers(self, message: PushMessage, pool: Pool) -> Headers:
+        """Build the headers of a push over one of the pools, with the token of the moment."""
+        topic, token = self._options.topic, self._token.current()
+        return notification.headers(message, pool.origin.authority, topic, token)
+
+    def outcome(self, pool: Pool, result: Result, *, is_call: bool) -> Outcome:
+        """Judge what came of a push, and let connection and token follow."""
+        if isinstance(result, Failure):
+            return Unavailable(result.reason, processed=result.processed)
+        judgement = judge(result, self._around.clock.now(), is_call=is_call)
+        if judgement.consequence is not Consequence.NOTHING:
+            pool.leave(result.connection, judgement.reason)
+        if judgement.consequence is Consequence.SIGN_AGAIN:
+            self._token.is_refused()
+        return judgement.outcome
 
     def _refusal(self, message: PushMessage) -> Outcome | None:
         # Both come from the app. Apple counts bad tokens against the connection, and a topic that is
@@ -117,42 +144,6 @@ class ApnsService:
         wants_first = (environment == "sandbox") == self._first_is_sandbox
         return self._pools[:1] if wants_first else self._pools[1:]
 
-    def _submit(
-        self, message: PushMessage, body: bytes, deadline: float, on_outcome: OnOutcome, pools: list[Pool]
-    ) -> None:
-        pool, *others = pools
-        is_call = message.lane is Lane.CALLS
-
-        def on_done(result: Result) -> None:
-            outcome = self._outcome(pool, result, is_call=is_call)
-            if others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken":
-                self._submit(message, body, deadline, on_outcome, others)
-            else:
-                on_outcome(outcome)
-
-        pool.submit(
-            Request(
-                headers=notification.headers(
-                    message, pool.origin.authority, self._options.topic, self._token.current()
-                ),
-                body=body,
-                deadline=deadline,
-                on_done=on_done,
-                is_urgent=is_call,
-                may_repeat=is_call,  # the app knows a call again by its id
-            )
-        )
-
-    def _outcome(self, pool: Pool, result: Result, *, is_call: bool) -> Outcome:
-        if isinstance(result, Failure):
-            return Unavailable(result.reason, processed=result.processed)
-        judgement = judge(result, self._around.clock.now(), is_call=is_call)
-        if judgement.consequence is not Consequence.NOTHING:
-            pool.leave(result.connection, judgement.reason)
-        if judgement.consequence is Consequence.SIGN_AGAIN:
-            self._token.is_refused()
-        return judgement.outcome
-
     def _on_line(self, event: str, reason: str) -> None:
         gauge = metrics.PUSH_CONNECTIONS.labels("apns")
         match event:
@@ -166,3 +157,47 @@ class ApnsService:
                 _log.warning("push_connection_failed", provider="apns", reason=reason)
             case _:
                 _log.info("push_connection_left", provider="apns", reason=reason)
+
+
+class ApnsAttempt:
+    """One push on its way, through one environment of Apple's or both."""
+
+    __slots__ = ("_deadline", "_message", "_on_outcome", "_pool", "_request", "_service")
+
+    def __init__(
+        self, service: ApnsService, message: PushMessage, deadline: float, on_outcome: OnOutcome
+    ) -> None:
+        self._service = service
+        self._message = message
+        self._deadline = deadline
+        self._on_outcome = on_outcome
+        self._pool: Pool | None = None
+        self._request: Request | None = None
+
+    def start(self, body: bytes, pools: list[Pool]) -> None:
+        """Send it over the first pool, and over the next if its environment does not know the device."""
+        pool, *others = pools
+        is_call = self._message.lane is Lane.CALLS
+
+        def on_done(result: Result) -> None:
+            outcome = self._service.outcome(pool, result, is_call=is_call)
+            if others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken":
+                self.start(body, others)
+            else:
+                self._on_outcome(outcome)
+
+        self._pool = pool
+        self._request = Request(
+            headers=self._service.headers(self._message, pool),
+            body=body,
+            deadline=self._deadline,
+            on_done=on_done,
+            is_urgent=is_call,
+            may_repeat=is_call,  # the app knows a call again by its id
+        )
+        pool.submit(self._request)
+
+    def withdraw(self) -> None:
+        """Do not send it, nor send it again."""
+        if self._pool is not None and self._request is not None:
+            self._pool.withdraw(self._request)

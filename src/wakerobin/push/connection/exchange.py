@@ -49,6 +49,7 @@ class Request:
     may_repeat: bool = False
 
     is_done: bool = field(default=False, init=False)
+    is_withdrawn: bool = field(default=False, init=False)
     copies_out: int = field(default=0, init=False)
     resends: int = field(default=0, init=False)
     was_repeated: bool = field(default=False, init=False)

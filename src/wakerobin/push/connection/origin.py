@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from wakerobin.core.addresses import DestinationPolicy
+from wakerobin.core.addresses import DestinationPolicy, parse_address
 from wakerobin.core.errors import ConfigurationError
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
@@ -25,6 +25,8 @@ _USER_TIMEOUT_MS = 5000
 
 async def system_resolve(host: str, port: int) -> list[tuple[str, int]]:
     """Ask the system's resolver, anew for each connection, as Apple wants it."""
+    if parse_address(host) is not None:
+        return [(host, port)]
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(str(address[0]), int(address[1])) for *_, address in found]
 

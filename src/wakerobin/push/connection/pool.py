@@ -99,6 +99,13 @@ class Pool:
         self._pump()
         self._arm()
 
+    def withdraw(self, request: Request) -> None:
+        """Do not send it, nor send it again; a copy that is on the wire may still be answered."""
+        request.is_withdrawn = True
+        if not request.copies_out:
+            # It is still in a queue, which drops what is done.
+            request.finish(Failure("withdrawn", None if request.is_uncertain else False))
+
     def leave(self, number: int, reason: str) -> None:
         """Let that connection finish what it has and replace it."""
         connection = next((c for c in self._line_of if c.number == number), None)
@@ -182,10 +189,11 @@ class Pool:
         request.is_uncertain = request.is_uncertain or failure.processed is None
         if request.copies_out:
             return  # the other copy may still be answered
-        in_time = request.deadline > self._around.clock.monotonic() and not self._is_closed
-        if in_time and failure.processed is False and request.resends < _MOST_RESENDS:
+        is_late = request.deadline <= self._around.clock.monotonic()
+        may_resend = not (is_late or self._is_closed or request.is_withdrawn)
+        if may_resend and failure.processed is False and request.resends < _MOST_RESENDS:
             request.resends += 1
-        elif in_time and failure.processed is None and request.may_repeat and not request.was_repeated:
+        elif may_resend and failure.processed is None and request.may_repeat and not request.was_repeated:
             request.was_repeated = True
         else:
             request.finish(Failure(failure.reason, None if request.is_uncertain else False))
@@ -264,7 +272,8 @@ class Pool:
             connection.abort("no answer to PING")
             return
         for request in connection.silent_since(now - options.repeat_after):
-            if request.may_repeat and not request.was_repeated and not request.is_done:
+            is_over = request.is_done or request.is_withdrawn
+            if request.may_repeat and not request.was_repeated and not is_over:
                 self._repeat(request, connection)
         if now - connection.heard_at >= options.ping_after:
             connection.ping()
