@@ -71,7 +71,10 @@ class StreamUser(Protocol):
         ...
 
     def closed(self, connection: StreamConnection, reason: str) -> None:
-        """The connection ended, or could not be made. Told exactly once, never from within `send`."""
+        """The connection ended, or could not be made; never told from within `send`.
+
+        Told twice where it was ended while it was being made: then, and when asyncio lets go of it.
+        """
         ...
 
 
@@ -89,7 +92,6 @@ class StreamConnection(asyncio.Protocol):
         self._heard_at = 0.0
         self._has_spoken = flow is not None
         self._end = ""
-        self._is_told = False
         self.is_accepted = flow is None
 
     @property
@@ -197,9 +199,7 @@ class StreamConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._is_told:
-            self._is_told = True
-            self._user.closed(self, self._end)
+        self._user.closed(self, self._end)
 
     def _look(self) -> None:
         """End the connection if it was silent too long, else look again when it might have been."""

@@ -42,9 +42,10 @@ class WheelTimer:
         self._callback = _nothing
 
     def fire(self) -> None:
-        """Call back, for the wheel only. A callback that raises is logged and harms no other."""
-        if self._bucket is None:
-            return  # cancelled by a neighbour of the same tick
+        """Call back, for the wheel only; one cancelled by a neighbour of its tick does nothing.
+
+        A callback that raises is logged and harms no other.
+        """
         self._bucket = None
         callback, self._callback = self._callback, _nothing
         try:

@@ -65,6 +65,23 @@ def test_a_cancel_is_sent_at_once_and_only_once_where_it_rings_already(
     assert len(network.sent("CANCEL")) == 1
 
 
+def test_a_callback_may_cancel_at_the_first_provisional_response(
+    network: Network, alice: Side, bob: Side, clock: ManualClock
+) -> None:
+    handles: list[ClientTransactionHandle] = []
+    flow = alice.endpoint.flow_to(Transport.UDP, *BOB)
+    handles.append(
+        alice.transactions.request(
+            request("INVITE"), flow, lambda _response: handles[0].cancel(), lambda _reason: None
+        )
+    )
+    clock.advance(100)
+    bob.requests[0].respond(respond(bob.requests[0].request, 180, to_tag="b1"))
+    clock.advance(100)
+    assert len(network.sent("CANCEL")) == 1
+    assert len(bob.cancels) == 1
+
+
 def test_a_cancelled_invite_without_an_end_is_given_up_after_64_times_t1(
     network: Network, alice: Side, bob: Side, clock: ManualClock
 ) -> None:
@@ -157,17 +174,38 @@ def test_an_abandoned_invite_that_was_refused_still_acknowledges_repetitions(
     assert alice.strays == []
 
 
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
 def test_an_abandoning_callback_is_the_last_word(
-    network: Network, alice: Side, bob: Side, clock: ManualClock
+    network: Network, alice: Side, bob: Side, clock: ManualClock, method: str
 ) -> None:
     handles: list[ClientTransactionHandle] = []
     flow = alice.endpoint.flow_to(Transport.UDP, *BOB)
     handles.append(
         alice.transactions.request(
-            request("INVITE"), flow, lambda _response: handles[0].abandon(), lambda _reason: None
+            request(method), flow, lambda _response: handles[0].abandon(), lambda _reason: None
         )
     )
     clock.advance(100)
     bob.requests[0].respond(respond(bob.requests[0].request, 180, to_tag="b1"))
     clock.advance(100)
     assert alice.transactions.alive == (0, 0)
+    assert clock.next_timer() is None
+    clock.advance(40_000)
+    assert len(network.sent(method)) == 1
+
+
+def test_a_cancelled_call_that_ended_leaves_no_timer(
+    network: Network, alice: Side, bob: Side, clock: ManualClock
+) -> None:
+    asked, handle = ask(alice, request("INVITE"), alice.endpoint.flow_to(Transport.TCP, *BOB))
+    clock.advance(100)
+    bob.requests[0].respond(respond(bob.requests[0].request, 180, to_tag="b1"))
+    clock.advance(100)
+    handle.cancel()
+    clock.advance(100)
+    bob.cancels[0][0].respond(respond(bob.cancels[0][0].request, 200, to_tag="b1"))
+    bob.requests[0].respond(respond(bob.requests[0].request, 487, to_tag="b1"))
+    clock.advance(100)
+    assert asked == Asked([180, 487])
+    assert alice.transactions.alive == bob.transactions.alive == (0, 0)
+    assert clock.next_timer() is None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from wakerobin import log, metrics
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.transaction import InviteServerTransaction, ServerTransaction
-from wakerobin.core.sip.transaction.matching import cancelled_key, server_key
+from wakerobin.core.sip.transaction.matching import cancelled_key
 from wakerobin.core.values import Flow, Transport
 from wakerobin.services.dispatch.running import Machine, Running, Shared, guarded
 
@@ -96,18 +96,17 @@ class IncomingRequests:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def find(self, request: Message) -> IncomingRequest | None:
-        """Return the transaction that this request repeats, or that its ACK belongs to."""
-        return self._by_key.get(server_key(request))
+    def find(self, key: str) -> IncomingRequest | None:
+        """Return the transaction that a request with this server key repeats or acknowledges."""
+        return self._by_key.get(key)
 
     def cancelled(self, cancel: Message) -> IncomingRequest | None:
         """Return the INVITE that a CANCEL means."""
         return self._by_key.get(cancelled_key(cancel))
 
-    def open(self, request: Message, flow: Flow) -> IncomingRequest:
-        """Return a transaction for a new request."""
-        one = IncomingRequest(self, server_key(request), request, flow)
-        self._by_key[one.key] = one
+    def open(self, key: str, request: Message, flow: Flow) -> IncomingRequest:
+        """Return a transaction for a new request with this server key."""
+        one = self._by_key[key] = IncomingRequest(self, key, request, flow)
         _ALIVE.inc()
         return one
 

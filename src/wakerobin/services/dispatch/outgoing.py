@@ -103,25 +103,22 @@ class OutgoingRequest(Running):
     def _pass_up(self, message: Message) -> None:
         if message.status >= 200:
             self._has_final = True
-            self._stop_giving_up()
         is_first = not self._has_provisional
         self._has_provisional = True
-        guarded(self._on_response, message)
-        if is_first and self._is_cancelled and not self._has_final and not self.is_over:
+        if is_first and self._is_cancelled and not self._has_final:
             self._send_cancel()
+        guarded(self._on_response, message)
 
     def _send_cancel(self) -> None:
-        if self._giving_up is None:
-            shared = self._shared
-            when = shared.clock.monotonic() + shared.values.timer_b
-            self._giving_up = shared.timers.call_at(when, self._give_up)
-            cancel = cancellation(self._transaction.request, self._cancel_headers)
-            self._table.start(cancel, self.flow, lambda _response: None, lambda _reason: None)
+        shared = self._shared
+        when = shared.clock.monotonic() + shared.values.timer_b
+        self._giving_up = shared.timers.call_at(when, self._give_up)
+        cancel = cancellation(self._transaction.request, self._cancel_headers)
+        self._table.start(cancel, self.flow, lambda _response: None, lambda _reason: None)
 
     def _give_up(self) -> None:
         """9.1: a cancelled INVITE without a final response for 64*T1 counts as cancelled."""
-        self._giving_up = None
-        if not self._has_final and not self.is_over:
+        if not self._has_final:
             self._timed_out()
             self.end()
 
@@ -142,13 +139,9 @@ class OutgoingRequest(Running):
             self._has_failed = True
             guarded(self._on_failure, reason)
 
-    def _stop_giving_up(self) -> None:
+    def _forget(self) -> None:
         if self._giving_up is not None:
             self._giving_up.cancel()
-            self._giving_up = None
-
-    def _forget(self) -> None:
-        self._stop_giving_up()
         self._table.forget(self)
 
 

@@ -9,7 +9,7 @@ from wakerobin import log, metrics
 from wakerobin.core.ids import Entropy, hex_token
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.timers import Timers as SipTimers
-from wakerobin.core.sip.transaction.matching import MAGIC_COOKIE
+from wakerobin.core.sip.transaction.matching import MAGIC_COOKIE, server_key
 from wakerobin.core.values import Flow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import (
@@ -119,7 +119,8 @@ class Transactions:
         guarded(self.on_flow_closed, flow, reason)
 
     def _receive_request(self, request: Message, flow: Flow) -> None:
-        known = self._incoming.find(request)
+        key = server_key(request)
+        known = self._incoming.find(key)
         if known is not None:
             known.receive(request, flow)
         elif request.method == "ACK":
@@ -129,21 +130,21 @@ class Transactions:
             refusal = respond(request, 503, to_tag=self._tag(), headers=[("Retry-After", "10")])
             self.respond_stateless(refusal, flow)
         elif request.method == "CANCEL":
-            self._receive_cancel(request, flow)
+            self._receive_cancel(key, request, flow)
         else:
-            self._hand_up(request, flow)
+            self._hand_up(key, request, flow)
 
-    def _receive_cancel(self, cancel: Message, flow: Flow) -> None:
+    def _receive_cancel(self, key: str, cancel: Message, flow: Flow) -> None:
         invite = self._incoming.cancelled(cancel)
-        transaction = self._incoming.open(cancel, flow)
+        transaction = self._incoming.open(key, cancel, flow)
         if invite is None:
             _STRAY_CANCELS.inc()
             transaction.respond(respond(cancel, 481, to_tag=self._tag()))
         elif not guarded(self.on_cancel, transaction, invite) and not transaction.status:
             transaction.respond(respond(cancel, 500, to_tag=self._tag()))
 
-    def _hand_up(self, request: Message, flow: Flow) -> None:
-        transaction = self._incoming.open(request, flow)
+    def _hand_up(self, key: str, request: Message, flow: Flow) -> None:
+        transaction = self._incoming.open(key, request, flow)
         if not guarded(self.on_request, transaction) and transaction.status < 200:
             transaction.respond(respond(request, 500, to_tag=self._tag()))
 
