@@ -1,0 +1,213 @@
+"""The fleet: every account's binding at its PBX."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from wakerobin import log, metrics
+from wakerobin.core.binding import resumed_in_s, resumed_wait_s
+from wakerobin.core.errors import StoreUnavailableError
+from wakerobin.core.ids import Entropy
+from wakerobin.core.values import Account, BindingState, Flow
+from wakerobin.ports.clock import Clock, Timer, Timers
+from wakerobin.ports.options import Options
+from wakerobin.ports.sip import Resolver, SipEndpoint, TransactionLayer
+from wakerobin.ports.store import Store, Transaction
+from wakerobin.services.fleet import rhythm
+from wakerobin.services.fleet.cycle import Cycles
+from wakerobin.services.fleet.our_address import OurAddresses
+from wakerobin.services.fleet.refreshing import Refreshing
+from wakerobin.services.fleet.registrars import Registrars
+from wakerobin.services.fleet.removals import Removals
+from wakerobin.services.fleet.schedule import Roster
+from wakerobin.services.fleet.surroundings import BindingNews, Surroundings
+from wakerobin.services.fleet.trials import Trials
+from wakerobin.services.fleet.values import BindingStatus, TrialResult, Upstream
+from wakerobin.services.fleet.ways import Ways
+
+_PAGE = 200
+
+_log = log.get("fleet")
+
+
+@dataclass(eq=False)
+class Fleet:
+    """Keeps proven accounts bound, tries new credentials, removes what is not wanted any more.
+
+    Driven by its own timers, by responses, and by commits that touch `bindings`, while `run` runs.
+    """
+
+    store: Store
+    clock: Clock
+    timers: Timers
+    transactions: TransactionLayer
+    endpoint: SipEndpoint
+    resolver: Resolver
+    options: Options
+    lives: BindingNews
+    entropy: Entropy
+    server_secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self._around = around = Surroundings(
+            store=self.store,
+            clock=self.clock,
+            timers=self.timers,
+            transactions=self.transactions,
+            endpoint=self.endpoint,
+            resolver=self.resolver,
+            options=self.options,
+            lives=self.lives,
+            entropy=self.entropy,
+            server_secret=self.server_secret,
+        )
+        self._roster = Roster()
+        self._addresses = OurAddresses(self.endpoint, self.options.sip.towards)
+        self._registrars = Registrars(around)
+        cycles = Cycles(around, self._addresses)
+        self._refreshing = Refreshing(around, self._roster, self._registrars, cycles)
+        self._trials = Trials(around, self._registrars, cycles, self._refreshing.adopt)
+        self._removals = Removals(around, self._registrars, cycles, self._refreshing)
+        self._refreshing.on_idle = self._removals.account_idle
+        self._ways = Ways(around, self._roster, self._registrars, self._addresses, self._refreshing)
+        self._beat: Timer | None = None
+        self.is_loaded = asyncio.Event()
+        """Set when every account was read and `run` has begun its work."""
+        self.store.on_commit(self._committed)
+
+    def __len__(self) -> int:
+        """Return how many accounts are kept bound."""
+        return len(self._roster)
+
+    async def run(self) -> None:
+        """Work until cancelled. No account is left out, none costs a task or a timer."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._around.tasks = tasks
+                await self._load()
+                self._refreshing.agenda.start()
+                self._trials.resume()
+                self._look()
+                self._keep_rhythm()
+                self.is_loaded.set()
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._stop()
+
+    def try_credentials(self, registration_id: int) -> asyncio.Future[TrialResult]:
+        """Have the stored trial of a registration tried; the future gets the first answer to it."""
+        return self._trials.begin(registration_id)
+
+    def refresh_now(self, account_id: int) -> None:
+        """Bind an account out of turn, as soon as its PBX may be asked."""
+        row = self._roster.row(account_id)
+        if row is not None and self._around.tasks is not None:
+            self._refreshing.bind_now(row)
+
+    def status(self, account_id: int) -> BindingStatus:
+        """Return where the binding of an account stands at this moment."""
+        account = self.store.read(lambda tx: tx.accounts.get(account_id))
+        if account is None:
+            return BindingStatus(BindingState.UNPROVEN)
+        trouble = self._refreshing.troubles.get(account_id)
+        expires_at = self.granted_until(account_id) or 0
+        if trouble is not None:
+            for_ms = round((self.clock.monotonic() - trouble.since_s) * 1000)
+            since_at = self.clock.now() - for_ms
+            return BindingStatus(trouble.state, since_at, trouble.code, trouble.reason, expires_at)
+        row = self._roster.row(account_id)
+        is_bound_once = row is not None and self._roster.bound_until[row] > 0
+        state = account.state
+        if is_bound_once:
+            state = BindingState.REGISTERED if expires_at else BindingState.REGISTERING
+        return BindingStatus(state, account.state_since_at, account.reason_code, account.reason, expires_at)
+
+    def granted_until(self, account_id: int) -> int | None:
+        """Return until when the PBX granted the binding (epoch milliseconds); None if it is not bound."""
+        row = self._roster.row(account_id)
+        if row is None:
+            return None
+        left_s = self._refreshing.agenda.monotonic(self._roster.bound_until[row]) - self.clock.monotonic()
+        return self.clock.now() + round(left_s * 1000) if left_s > 0 else None
+
+    def upstream(self, account_id: int) -> Upstream | None:
+        """Return the way from us to an account's PBX; None where there is none."""
+        return self._ways.upstream(account_id)
+
+    def is_from_pbx(self, account: Account, flow: Flow) -> bool:
+        """Whether a request for this account that came over this flow may ring its phones."""
+        return self._ways.is_from_pbx(account, flow)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """Take the news that a flow is no more: who was bound over it is due at once, in turn."""
+        if self._around.tasks is None:
+            return
+        for row in self._refreshing.hops.cut(flow):
+            self._refreshing.bind_now(row, is_urgent=False)
+
+    async def _load(self) -> None:
+        past = rhythm.read(self.store)
+        self._addresses.remember(past.learnt)
+        after = 0
+        while page := self.store.read(_page(after)):
+            self._take_up(page, past)
+            after = page[-1].id
+            await asyncio.sleep(0)
+
+    def _take_up(self, accounts: Sequence[Account], past: rhythm.Rhythm) -> None:
+        wall_s = self._around.wall_s()
+        for account in accounts:
+            if not account.proven:
+                continue
+            registrar = self._registrars.of(account)
+            row = self._roster.add(account.id, registrar.number)
+            granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
+            wait_s = resumed_wait_s(account.state, self._around.jitter())
+            if not wait_s:
+                wait_s = resumed_in_s(granted_s, account.id, wall_s, past.ran_until_s)
+            self._refreshing.agenda.put_in(row, wait_s)
+
+    def _committed(self, groups: frozenset[str]) -> None:
+        if "bindings" in groups and self.is_loaded.is_set() and self._around.tasks is not None:
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            self._trials.look()
+            self._removals.look()
+        except StoreUnavailableError as fault:
+            _log.error("store_unavailable", reason=str(fault))
+
+    def _keep_rhythm(self) -> None:
+        self._around.start(self._write_rhythm())
+        self._count_states()
+        when = self.clock.monotonic() + rhythm.BEAT_S
+        self._beat = self.timers.call_at(when, self._keep_rhythm)
+
+    async def _write_rhythm(self) -> None:
+        noted = rhythm.note(self._registrars.all(), self._addresses.learnt(), self._around.wall_s())
+        await rhythm.write(self.store, noted)
+
+    def _count_states(self) -> None:
+        counts = dict.fromkeys(BindingState, 0)
+        for trouble in self._refreshing.troubles.values():
+            counts[trouble.state] += 1
+        counts[BindingState.REGISTERED] = len(self._roster) - sum(counts.values())
+        for state, count in counts.items():
+            metrics.BINDINGS.labels(state.value).set(count)
+
+    def _stop(self) -> None:
+        self._around.tasks = None
+        if self._beat is not None:
+            self._beat.cancel()
+        self._refreshing.agenda.stop()
+        self._trials.stop()
+        self._removals.stop()
+        for registrar in self._registrars.all():
+            registrar.stop()
+
+
+def _page(after: int) -> Callable[[Transaction], list[Account]]:
+    return lambda tx: tx.accounts.page(after, _PAGE)

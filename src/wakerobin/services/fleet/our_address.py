@@ -1,0 +1,73 @@
+"""Our own address as each PBX sees it: the route's, what the settings say, or what a NAT makes of it."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from wakerobin.core.addresses import parse_address
+from wakerobin.core.values import Flow, Transport
+from wakerobin.ports.sip import SipEndpoint
+
+_MOST_CHANGES = 4
+_FORGET_AFTER_S = 3_600.0
+
+
+class OurAddresses:
+    """What goes into Contact and Record-Route towards each PBX (address and port).
+
+    `towards` are the networks for which the operator has said it; nothing is learnt there.
+    """
+
+    def __init__(self, endpoint: SipEndpoint, towards: dict[str, str]) -> None:
+        self._endpoint = endpoint
+        self._said = [ipaddress.ip_network(network, strict=False) for network in towards]
+        self._seen: dict[tuple[Transport, str, int], tuple[str, int]] = {}
+        self._changes: dict[tuple[Transport, str, int], list[float]] = {}
+
+    def towards(self, flow: Flow) -> tuple[str, int]:
+        """Return the address and port under which the far end of this flow reaches us."""
+        seen = self._seen.get((flow.transport, *flow.remote))
+        return seen or self._endpoint.local_address(flow.transport, flow.remote[0])
+
+    def learn(self, flow: Flow, seen: tuple[str, int | None] | None, now_s: float) -> bool:
+        """Note where the far end saw us; whether that is another address than it was told.
+
+        A NAT that gives out a new port every few minutes is not followed for ever.
+        """
+        address = parse_address(seen[0]) if seen else None
+        if seen is None or address is None or self._is_said(flow.remote[0]):
+            return False
+        host, port = self.towards(flow)
+        is_same_host = parse_address(host) == address
+        if is_same_host and seen[1] in (None, port):
+            return False
+        key = (flow.transport, *flow.remote)
+        changes = [at for at in self._changes.get(key, ()) if now_s - at < _FORGET_AFTER_S]
+        self._changes[key] = [*changes, now_s][-_MOST_CHANGES:]
+        if len(changes) >= _MOST_CHANGES:
+            return False
+        self._seen[key] = (str(address), port if seen[1] is None else seen[1])
+        return True
+
+    def learnt(self) -> list[tuple[str, str, int, str, int]]:
+        """Return what is worth remembering over a restart: transport, far end, our address and port."""
+        return [
+            (transport.value, remote, remote_port, host, port)
+            for (transport, remote, remote_port), (host, port) in self._seen.items()
+        ]
+
+    def remember(self, learnt: list[tuple[str, str, int, str, int]]) -> None:
+        """Take up what `learnt` gave out before a restart."""
+        for transport, remote, remote_port, host, port in learnt:
+            if not self._is_said(remote):
+                self._seen[Transport(transport), remote, remote_port] = (host, port)
+
+    def _is_said(self, remote: str) -> bool:
+        address = parse_address(remote)
+        return address is not None and any(address in network for network in self._said)
+
+
+def contact_uri(user: str, address: tuple[str, int], transport: Transport) -> str:
+    """Return our Contact's URI for an account at a PBX."""
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"sip:{user}@{host}:{address[1]};transport={transport.value}"

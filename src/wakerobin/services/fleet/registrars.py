@@ -1,0 +1,230 @@
+"""The PBXs as the fleet sees them: where each is, how fast it may be asked, and who waits for a turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from wakerobin.core.addresses import parse_address
+from wakerobin.core.binding import Bound
+from wakerobin.core.errors import SipSyntaxError
+from wakerobin.core.pacing import TokenBucket
+from wakerobin.core.sip.header import NameAddr
+from wakerobin.core.sip.uri import SipUri
+from wakerobin.core.values import Account, Transport
+from wakerobin.ports.clock import Timer
+from wakerobin.services.fleet.surroundings import Surroundings
+
+Turn: TypeAlias = Callable[[], None]
+"""Something that sends a REGISTER when its turn has come."""
+
+_ADDRESSES_FRESH_S = 30.0
+_HOLD_DOWN_S = 30.0
+_TURNS_AT_ONCE = 50
+_MOST_SOURCES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where REGISTERs for some accounts go first."""
+
+    host: str
+    port: int | None
+    transport: Transport
+
+    def __str__(self) -> str:
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+
+def next_hop(account: Account) -> NextHop:
+    """Return an account's outbound proxy, else its registrar, else the domain of its AOR."""
+    return _next_hop(account.outbound_proxy, account.registrar, account.aor, account.transport)
+
+
+@lru_cache(maxsize=4096)
+def _next_hop(proxy: str, registrar: str, aor: str, transport: Transport) -> NextHop:
+    text = proxy or (f"sip:{registrar}" if registrar else aor)
+    try:
+        uri = SipUri.parse(text)
+    except SipSyntaxError:
+        return NextHop("", None, transport)  # resolves to nothing: the account is told so
+    named = (uri.param("transport") or "").lower()
+    if named in {one.value for one in Transport}:
+        transport = Transport(named)
+    return NextHop(uri.host.lower(), uri.port, transport)
+
+
+class Registrar:
+    """One PBX or outbound proxy: its addresses, its token bucket, and the queue for it.
+
+    Turns wait here, urgent ones first, until the address is known and the bucket has a token.
+    """
+
+    def __init__(self, number: int, hop: NextHop, surroundings: Surroundings) -> None:
+        options = surroundings.options.sip
+        now = surroundings.clock.monotonic()
+        self.number = number
+        self.hop = hop
+        self.addresses: list[tuple[str, int]] = []
+        """As resolved last, in the order to try; empty while it does not resolve."""
+        self.sources: set[str] = set()
+        """Addresses that requests of this PBX may come from: all that its names resolve to."""
+        self.expires_s = options.register_expires // 1000
+        """What is asked for; grows where the registrar insists (423)."""
+        self.can_look = True
+        """Whether it answers a REGISTER without Contact."""
+        self.granted_s = 0
+        """What it granted last; 0 for not yet."""
+        self.unreachable: set[int] = set()
+        """Rows that wait out a back-off because nothing was answered to anyone."""
+        self._around = surroundings
+        self._bucket = TokenBucket(options.register_rate, max(1, options.register_burst), at=now)
+        self._urgent: deque[Turn] = deque()
+        self._ordinary: deque[Turn] = deque()
+        self._timer: Timer | None = None
+        self._fresh_until = float("-inf")
+        self._is_resolving = False
+        self._held_down: dict[tuple[str, int], float] = {}
+        self._success_at = float("-inf")
+        self._named_sources: set[str] = set()
+
+    def ask(self, turn: Turn, *, is_urgent: bool = False) -> None:
+        """Call `turn` when the registrar may be sent a REGISTER and its address was looked up."""
+        (self._urgent if is_urgent else self._ordinary).append(turn)
+        if self._timer is None:
+            self._pump()
+
+    def spend(self) -> None:
+        """Count a REGISTER that goes without waiting for its turn: the answer to a challenge."""
+        self._bucket.reserve(self._around.clock.monotonic())
+
+    def targets(self) -> list[tuple[str, int]]:
+        """Return the addresses in the order to try; those that failed lately come last."""
+        now = self._around.clock.monotonic()
+        return sorted(self.addresses, key=lambda one: self._held_down.get(one, 0.0) > now)
+
+    def failed(self, address: tuple[str, int]) -> None:
+        """Note that an address gave no answer."""
+        self._held_down[address] = self._around.clock.monotonic() + _HOLD_DOWN_S
+
+    def succeeded(self, address: tuple[str, int]) -> None:
+        """Note that an address answered."""
+        self._held_down.pop(address, None)
+
+    def bound(self, outcome: Bound, asked_s: int) -> None:
+        """Learn from a binding that was made here, for which `asked_s` was asked in the end."""
+        self._success_at = self._around.clock.monotonic()
+        self.granted_s = outcome.granted_s
+        self.expires_s = max(self.expires_s, asked_s)
+        for value in (*outcome.service_route, *outcome.path):
+            self._note_source(value)
+
+    def note_unreachable(self, row: int, started_s: float) -> None:
+        """Note a row that got no answer; where another one did meanwhile, the trouble is its own."""
+        if self._success_at < started_s:
+            self.unreachable.add(row)
+
+    def take_unreachable(self) -> tuple[int, ...]:
+        """Return the rows to be tried again now that the registrar answers, and forget them."""
+        if not self.unreachable:
+            return ()
+        rows = tuple(self.unreachable)
+        self.unreachable.clear()
+        return rows
+
+    def resolve_soon(self) -> None:
+        """Look the addresses up in good time, before anyone waits for them."""
+        is_old = self._fresh_until <= self._around.clock.monotonic()
+        if is_old and not self._is_resolving and self._around.tasks is not None:
+            self._is_resolving = True
+            self._around.start(self._resolve())
+
+    def stop(self) -> None:
+        """Forget everyone who waits: the fleet ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._urgent.clear()
+        self._ordinary.clear()
+
+    def _pump(self) -> None:
+        self._timer = None
+        self.resolve_soon()
+        if not self.addresses and self._is_resolving:
+            return  # goes on when the addresses are there, or there are none
+        for _ in range(_TURNS_AT_ONCE):
+            queue = self._urgent or self._ordinary
+            if not queue:
+                return
+            wait = self._bucket.take(self._around.clock.monotonic())
+            if wait:
+                self._pump_in(wait)
+                return
+            queue.popleft()()
+        # A long queue leaves the loop to others between its slices.
+        self._pump_in(0.0)
+
+    def _pump_in(self, seconds: float) -> None:
+        # A turn may have asked for another one, which then has set the timer.
+        if self._timer is None:
+            when = self._around.clock.monotonic() + seconds
+            self._timer = self._around.timers.call_at(when, self._pump)
+
+    async def _resolve(self) -> None:
+        hop = self.hop
+        try:
+            found = await self._around.resolver.resolve(hop.host, hop.port, hop.transport) if hop.host else []
+        finally:
+            self._is_resolving = False
+        self._fresh_until = self._around.clock.monotonic() + _ADDRESSES_FRESH_S
+        self.addresses = found
+        self._add_sources(address for address, _ in found)
+        if self._timer is None and (self._urgent or self._ordinary):
+            self._pump()
+
+    def _note_source(self, route: str) -> None:
+        """Requests of this PBX may come from whatever stands in its Service-Route or Path."""
+        host = SipUri.parse(NameAddr.parse(route).uri).host.lower()
+        address = parse_address(host)
+        if address is not None:
+            self._add_sources((str(address),))
+        elif host not in self._named_sources and len(self._named_sources) < _MOST_SOURCES:
+            self._named_sources.add(host)
+            self._around.start(self._resolve_source(host))
+
+    async def _resolve_source(self, host: str) -> None:
+        found = await self._around.resolver.resolve(host, None, self.hop.transport)
+        self._add_sources(address for address, _ in found)
+
+    def _add_sources(self, addresses: Iterable[str]) -> None:
+        if len(self.sources) > _MOST_SOURCES:
+            self.sources.clear()
+        self.sources.update(addresses)
+
+
+class Registrars:
+    """All registrars, by number and by next hop. Made when the first account needs one, and kept."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._around = surroundings
+        self._all: list[Registrar] = []
+        self._of: dict[NextHop, Registrar] = {}
+
+    def __getitem__(self, number: int) -> Registrar:
+        return self._all[number]
+
+    def all(self) -> tuple[Registrar, ...]:
+        """Return every registrar."""
+        return tuple(self._all)
+
+    def of(self, account: Account) -> Registrar:
+        """Return the registrar of an account."""
+        hop = next_hop(account)
+        known = self._of.get(hop)
+        if known is None:
+            known = self._of[hop] = Registrar(len(self._all), hop, self._around)
+            self._all.append(known)
+        return known

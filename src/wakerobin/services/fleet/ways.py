@@ -1,0 +1,107 @@
+"""The ways between an account and its PBX: where requests to it go, and whose requests are believed."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from wakerobin import log
+from wakerobin.core.addresses import parse_address
+from wakerobin.core.values import Account, Flow
+from wakerobin.services.fleet.cycle import proxy_route
+from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
+from wakerobin.services.fleet.refreshing import Refreshing
+from wakerobin.services.fleet.registrars import Registrars
+from wakerobin.services.fleet.schedule import Roster
+from wakerobin.services.fleet.surroundings import Surroundings
+from wakerobin.services.fleet.values import Upstream
+
+_MOST_SHOWN = 1_000
+
+_log = log.get("fleet")
+
+
+class Ways:
+    """Answers from what refreshing knows; nothing here waits."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        roster: Roster,
+        registrars: Registrars,
+        addresses: OurAddresses,
+        refreshing: Refreshing,
+    ) -> None:
+        options = around.options.sip
+        self._around = around
+        self._roster = roster
+        self._registrars = registrars
+        self._addresses = addresses
+        self._refreshing = refreshing
+        self._allowed = [ipaddress.ip_network(text, strict=False) for text in options.call_sources]
+        self._is_strict = options.call_sources_policy == "strict"
+        self._shown: set[tuple[int, str]] = set()
+
+    def upstream(self, account_id: int) -> Upstream | None:
+        """Return the way to an account's PBX; None for an account that is not kept bound, or not yet."""
+        row = self._roster.row(account_id)
+        if row is None:
+            return None
+        account = self._around.store.read(lambda tx: tx.accounts.get(account_id))
+        if account is None:
+            return None
+        hop = self._refreshing.hops.of(row)
+        if hop is None:
+            registrar = self._registrars[self._roster.registrar[row]]
+            registrar.resolve_soon()
+            targets = registrar.targets()
+            if not targets:
+                return None
+            hop = (registrar.hop.transport, *targets[0])
+        flow = self._around.endpoint.flow_to(*hop)
+        ours = self._addresses.towards(flow)
+        return Upstream(
+            flow=flow,
+            contact_uri=contact_uri(account.contact_user, ours, flow.transport),
+            our_address=ours,
+            service_route=self._refreshing.service_routes.get(account_id, ()),
+            proxy_uri=proxy_route(account.outbound_proxy),
+            domain=account.aor.rpartition("@")[2],
+        )
+
+    def is_from_pbx(self, account: Account, flow: Flow) -> bool:
+        """Whether a request for this account that came over this flow may ring its phones.
+
+        Known are the peer of its binding, what the names of its PBX resolve to, and `call_sources`.
+        From elsewhere `call_sources_policy` decides; the address is then shown to the operator once.
+        """
+        if self._is_known(account, flow):
+            return True
+        if not self._is_strict:
+            self._show(account, flow)
+        return not self._is_strict
+
+    def _is_known(self, account: Account, flow: Flow) -> bool:
+        source = parse_address(flow.remote[0])
+        if source is None:
+            return False
+        registrar = self._registrars.of(account)
+        registrar.resolve_soon()
+        if str(source) in _spelled(registrar.sources) or any(source in network for network in self._allowed):
+            return True
+        row = self._roster.row(account.id)
+        hop = None if row is None else self._refreshing.hops.of(row)
+        return hop is not None and parse_address(hop[1]) == source
+
+    def _show(self, account: Account, flow: Flow) -> None:
+        seen = (account.id, flow.remote[0])
+        if seen in self._shown:
+            return
+        if len(self._shown) >= _MOST_SHOWN:
+            self._shown.clear()
+        self._shown.add(seen)
+        _log.warning("call_source_unknown", account=account.id, address=flow.remote[0])
+
+
+def _spelled(addresses: Iterable[str]) -> set[str]:
+    return {str(parse_address(address)) for address in addresses}
