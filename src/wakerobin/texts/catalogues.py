@@ -119,7 +119,7 @@ def _entry(place: str, table: Any) -> Entry:
                 f"{place} `{name}` has {_list(f'{{{one}}}' for one in sorted(unknown))}; "
                 f"the placeholders are {_list(f'{{{one}}}' for one in sorted(PLACEHOLDERS))}"
             )
-    return Entry(table["title"], table["body"], table.get("body_one", table["body"]))
+    return Entry(str(table["title"]), str(table["body"]), str(table.get("body_one", table["body"])))
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

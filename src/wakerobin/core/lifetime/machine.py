@@ -109,12 +109,12 @@ def _used(life: Life, cause: str, now: int, policy: LifetimePolicy) -> Decision:
 
 
 def _fire(life: Life, now: int, policy: LifetimePolicy, context: Context) -> Decision:
-    if life.next_at is None:
+    if life.next_at is None or now < life.next_at:
         return life, ()
     if life.ended is not None:
-        return (replace(life, next_at=None), (Release(),)) if now >= life.next_at else (life, ())
+        return replace(life, next_at=None), (Release(),)
     if not context.is_proven:
-        return replace(life, next_at=max(life.next_at, now + UNPROVEN_RECHECK)), ()
+        return replace(life, next_at=now + UNPROVEN_RECHECK), ()
     rungs = ladder(policy, life.lifetime)
     if now < life.expires_at:
         life, sends = _climb(life, now, policy, context, rungs)
