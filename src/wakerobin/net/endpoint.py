@@ -23,6 +23,7 @@ from wakerobin.ports.sip import SipReceiver
 _LISTENER = re.compile(r"(udp|tcp):(\[[0-9a-fA-F:.%\w]+\]|[0-9.]+):([0-9]{1,5})")
 
 _MOST_LOCAL = 256
+_PAST_EXPIRY = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ class Endpoint:
         self._configured = tuple(Listener.parse(text) for text in options.listen)
         self._routes = Routes(clock, options.towards)
         self._inbound = Inbound(self.send)
-        self._streams = Streams(self._inbound, clock, timers, limits or StreamLimits())
+        # A phone that registers for as long as it may must not lose its connection before it does so again.
+        longest = options.phone_expires_max / 1000 + _PAST_EXPIRY
+        self._streams = Streams(self._inbound, clock, timers, limits or StreamLimits(idle=longest))
         self._timers = timers
         self._clock = clock
         self._listeners: list[Listener] = []
