@@ -151,7 +151,8 @@ class TeamToken:
         else:
             self._token = self._make()
             await self._keep(self._token)
-        self._plan()
+        if self._users:  # none, if it was closed in the meantime
+            self._plan()
 
     def _age(self, token: _Token) -> int:
         return self._clock.now() - token.issued_at

@@ -79,6 +79,8 @@ class Pool:
 
     async def warm(self) -> None:
         """Open the call connections and wait until each is open or its first attempt has failed."""
+        if self._is_closed:
+            return
         loop = asyncio.get_running_loop()
         for line in self._call_lines:
             if line.connection is None:
