@@ -35,6 +35,7 @@ from wakerobin.testing.clock import START, ManualClock
 from wakerobin.testing.memory import MemoryStore
 
 NOW = START
+HA1 = "939e7578ed9e3c518a452acee763bce9"
 
 R = TypeVar("R")
 
@@ -203,7 +204,7 @@ def credentials(password: str | None = "correct horse") -> Credentials:
         username="anna",
         password=None if password is None else Secret(password),
         keys=(
-            RealmKey("pbx", Algorithm.MD5, Secret("00ff")),
+            RealmKey("pbx", Algorithm.MD5, Secret(HA1)),
             RealmKey("pbx\udce9", Algorithm.SHA_256, Secret("ff00")),
         ),
     )

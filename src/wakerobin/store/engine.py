@@ -125,10 +125,11 @@ def is_outage(error: BaseException) -> bool:
 def unavailable(error: BaseException) -> StoreUnavailableError:
     """Return the failure in words that say what to do."""
     kind = _kind(error)
-    return StoreUnavailableError(f"{_WORDS.get(kind, str(error))} Nothing of this work was kept. ({kind})")
+    words = _WORDS.get(kind, f"The database failed: {error}.")
+    return StoreUnavailableError(f"{words} Nothing of this work was kept. ({kind})")
 
 
-def words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """Return what is wrong with a database that cannot even be opened."""
     return _WORDS.get(_kind(error), str(error))
 

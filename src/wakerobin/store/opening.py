@@ -43,7 +43,7 @@ def open_store(options: StoreOptions, data_dir: Path, key_file: Path, clock: Clo
         store.start(lambda: _open(path, options.max_pages, key_file, clock))
     except engine.Error as error:
         _release(locks)
-        raise ConfigurationError(f"[store] url: {path}: {engine.words(error)}") from error
+        raise ConfigurationError(f"[store] url: {path}: {engine.in_words(error)}") from error
     except BaseException:
         _release(locks)
         raise

@@ -139,7 +139,7 @@ class Writer:
                     self._commit_alone(work)
             else:
                 works = [first]
-                first.error = _explained(error)
+                first.error = _outage(error)
         self._tell(works)
         self._note(works)
 
@@ -165,7 +165,7 @@ class Writer:
             self._execute("COMMIT")
         except Error as error:
             self._roll_back()
-            work.error = work.error or _explained(error)
+            work.error = work.error or _outage(error)
 
     def _run(self, work: Work) -> None:
         """Run one work in its savepoint. Raises Error only where the transaction itself is lost."""
@@ -236,12 +236,16 @@ class Writer:
         self._connection.execute(sql)
 
 
+def _outage(error: BaseException) -> StoreUnavailableError:
+    outage = unavailable(error)
+    outage.__cause__ = error
+    return outage
+
+
 def _explained(error: BaseException) -> BaseException:
     """Return the error as the caller may see it."""
     if is_outage(error):
-        outage = unavailable(error)
-        outage.__cause__ = error
-        return outage
+        return _outage(error)
     if isinstance(error, StopIteration):  # a future refuses to carry it
         bug = RuntimeError("the work raised StopIteration")
         bug.__cause__ = error

@@ -89,7 +89,7 @@ CREATE TABLE life (
   ended_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX life_due ON life (next_at) WHERE next_at IS NOT NULL;
-CREATE INDEX life_ended ON life (ended_at, ended) WHERE ended IS NOT NULL;
+CREATE INDEX life_ended ON life (ended_at, id, ended) WHERE ended IS NOT NULL;
 
 -- try_at: not_before, or the end of a lease while the row is being sent.
 CREATE TABLE outbox (
@@ -107,7 +107,7 @@ CREATE TABLE outbox (
   payload TEXT NOT NULL, -- JSON
   UNIQUE (registration_id, generation, kind, step)
 ) STRICT;
-CREATE INDEX outbox_lane ON outbox (lane, deadline_at, try_at);
+CREATE INDEX outbox_lane ON outbox (lane, deadline_at, id, try_at);
 CREATE INDEX outbox_try ON outbox (try_at);
 
 CREATE TABLE story (
@@ -159,8 +159,8 @@ CREATE TABLE call_record (
   ended_at INTEGER NOT NULL,
   over_at INTEGER NOT NULL -- ended_at, or expires_at while nobody told the end
 ) STRICT;
-CREATE INDEX call_record_account ON call_record (account_id, started_at);
-CREATE INDEX call_record_started ON call_record (started_at);
+CREATE INDEX call_record_account ON call_record (account_id, started_at, call_id);
+CREATE INDEX call_record_started ON call_record (started_at, call_id);
 CREATE INDEX call_record_over ON call_record (over_at);
 
 CREATE TABLE kept (
