@@ -75,6 +75,13 @@ class Doorkeeper:
                     return Proof(self._freshness(answer, aor, now_s, source), account)
         return Proof(Verdict.WRONG)
 
+    def issued(self, value: str, aor: str) -> bool:
+        """Whether an Authorization answers a nonce of ours for this AOR, old or new."""
+        answered = digest.parse_authorization(value)
+        if answered is None:
+            return False
+        return self._nonces.judge(answered.nonce, 0, aor, "") is not tokens.NonceVerdict.FOREIGN
+
     def succeeded(self, aor: str, host: str) -> None:
         """Forget the failures of a source that has shown the password."""
         self._failures.pop((aor, host), None)

@@ -5,16 +5,19 @@ Whatever host, port and transport stand behind a token of ours, it is ours: some
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from wakerobin.core.addresses import parse_address
 from wakerobin.core.ids import keyed_hash
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.tokens import RouteToken, Side, TokenKeys, read, sign
-from wakerobin.core.values import PhoneFlow, Transport
+from wakerobin.core.values import Flow, PhoneFlow, Transport
 
 FLOW_BITS = 39
 """Keeps the token of a client without push registration within 32 characters."""
+
+_SEEN = "seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,17 @@ class RecordRoutes:
         self._is_listener = is_listener
         self._public = public
 
-    def pair(self, phone: PhoneFlow, pbx_side: Address) -> tuple[str, str]:
-        """Return the URIs for the PBX's side and for the phone's side of a dialog with this phone."""
+    def pair(self, phone: PhoneFlow, pbx_side: Address, seen: Flow | None = None) -> tuple[str, str]:
+        """Return the URIs for the PBX's side and for the phone's side of a dialog with this phone.
+
+        `seen` is the flow over which the PBX's request came: where to answer if its Contact leads nowhere.
+        """
         host, port = phone.flow.local
         phone_side = Address(self._public or host, port, phone.flow.transport)
-        return (
-            self._uri(Side.PBX, phone, pbx_side),
-            self._uri(Side.PHONE, phone, phone_side),
-        )
+        pbx_uri = self._uri(Side.PBX, phone, pbx_side)
+        if seen is not None:
+            pbx_uri += f";{_SEEN}={_host_port(*seen.remote)}"
+        return pbx_uri, self._uri(Side.PHONE, phone, phone_side)
 
     def read(self, uri: SipUri) -> RouteToken | None:
         """Return what a Route of ours says; None for a foreign or forged one, or a listener without token."""
@@ -51,24 +57,46 @@ class RecordRoutes:
 
     def is_ours(self, uri: SipUri) -> bool:
         """Whether a Route leads here: by its token, or because it names a listener of ours."""
-        if uri.user:
-            return self.read(uri) is not None
+        return self.read(uri) is not None if uri.user else self.is_here(uri)
+
+    def is_here(self, uri: SipUri) -> bool:
+        """Whether host and port are ours, whatever the user part."""
         host = uri.host.strip("[]").lower()
         return self._is_listener(host, uri.port) or (bool(self._public) and host == self._public.lower())
+
+    def token(self, phone: PhoneFlow, side: Side = Side.PHONE) -> RouteToken:
+        """Return what stands for a phone in its dialogs; the same when it comes back on another flow."""
+        number = self.installation_number(phone)
+        if phone.registration_id:
+            return RouteToken(side, phone.account_id, installation=number)
+        return RouteToken(side, phone.account_id, flow=number)
 
     def installation_number(self, phone: PhoneFlow) -> int:
         """Return the number that stands for a phone in tokens and branches."""
         if phone.registration_id:
             return phone.registration_id
-        digest = keyed_hash(self._keys.current, "flow", phone.installation, str(phone.flow), size=8)
+        parts = (str(phone.account_id), phone.installation)
+        digest = keyed_hash(self._keys.current, "flow", *parts, size=8)
         return int.from_bytes(digest, "big") >> (64 - FLOW_BITS)
 
     def _uri(self, side: Side, phone: PhoneFlow, address: Address) -> str:
-        number = self.installation_number(phone)
-        if phone.registration_id:
-            token = RouteToken(side, phone.account_id, installation=number)
-        else:
-            token = RouteToken(side, phone.account_id, flow=number)
-        host = f"[{address.host}]" if ":" in address.host else address.host
+        user = sign(self.token(phone, side), self._keys)
         transport = "" if address.transport is Transport.UDP else f";transport={address.transport}"
-        return f"sip:{sign(token, self._keys)}@{host}:{address.port}{transport};lr"
+        return f"sip:{user}@{_host_port(address.host, address.port)}{transport};lr"
+
+
+def seen_address(routes: Iterable[SipUri]) -> tuple[str, int] | None:
+    """Return where the PBX of a dialog was seen, from our own Routes as they came back; None: not said.
+
+    Nobody signed it. Whoever changes it could as well have written another Request-URI.
+    """
+    for uri in routes:
+        host, _, port = (uri.param(_SEEN) or "").rpartition(":")
+        address = parse_address(host)
+        if address is not None and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
+            return str(address), int(port)
+    return None
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,266 @@
+"""The front door: who gets which request (RFC 3261 16.3 to 16.5). It answers what is nobody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from wakerobin import log
+from wakerobin.core.errors import SipSyntaxError
+from wakerobin.core.pacing import TokenBucket
+from wakerobin.core.sip.forking import has_looped
+from wakerobin.core.sip.header import NameAddr
+from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.routing import take_own_routes
+from wakerobin.core.sip.uri import SipUri, aor
+from wakerobin.core.values import Account, Flow
+from wakerobin.ports.clock import Clock
+from wakerobin.ports.sip import ServerTransactionHandle
+from wakerobin.ports.store import Store
+from wakerobin.services.phones import Phones
+from wakerobin.services.phones.answers import answer, refuse
+from wakerobin.services.phones.routes import RecordRoutes
+from wakerobin.services.relay import Relay
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"
+SCHEMES = frozenset({"sip", "sips", "tel"})
+NEVER_PROXIED = frozenset({"REGISTER", "OPTIONS"})
+ONLY_IN_DIALOGS = frozenset({"BYE", "PRACK", "UPDATE"})
+NOT_SERVED_YET = frozenset({"MESSAGE", "SUBSCRIBE"})
+REGISTRAR_EXTENSIONS = frozenset({"path", "outbound", "gruu"})
+
+CALLS_PER_SECOND = 10.0
+CALLS_AT_ONCE = 60.0
+MOST_BUCKETS = 20_000
+
+_log = log.get("front")
+
+
+class CallDesk(Protocol):
+    """The part of the switchboard that the front door needs."""
+
+    def invite(self, transaction: ServerTransactionHandle, account: Account) -> None:
+        """Take a call to an account."""
+        ...
+
+    def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
+        """The PBX cancels. False: that INVITE is not one of the switchboard's."""
+        ...
+
+    def early_request(self, transaction: ServerTransactionHandle) -> bool:
+        """Answer a request into the early dialog of our own 180. False: it is none."""
+        ...
+
+
+class PbxSide(Protocol):
+    """The part of the fleet that the front door needs."""
+
+    def is_from_pbx(self, account: Account, flow: Flow) -> bool:
+        """Whether what comes over this flow may ring the phones of an account."""
+        ...
+
+
+class Front:
+    """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions.
+
+    `peer_of` gives the address of the PBX that an account is bound at; None while it is not.
+    """
+
+    def __init__(  # noqa: PLR0913 - it is where the services meet; all of them named
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        phones: Phones,
+        relay: Relay,
+        switchboard: CallDesk,
+        fleet: PbxSide,
+        peer_of: Callable[[int], str | None],
+        routes: RecordRoutes,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._phones = phones
+        self._relay = relay
+        self._switchboard = switchboard
+        self._fleet = fleet
+        self._peer_of = peer_of
+        self._routes = routes
+        self._calls: dict[int, TokenBucket] = {}
+
+    def receive(self, transaction: ServerTransactionHandle) -> None:
+        """Give a new request to whom it is for, or answer it."""
+        try:
+            self._receive(transaction)
+        except SipSyntaxError as error:
+            refuse(transaction, error.status, str(error))
+
+    def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> None:
+        """Give a CANCEL to whoever has its INVITE."""
+        if self._switchboard.cancel(cancel, invite) or self._relay.cancel(cancel, invite):
+            return
+        # 9.2: the INVITE is there but has its final response, so the CANCEL changes nothing.
+        cancel.respond(answer(cancel.request, 200))
+
+    def ack(self, ack: Message, flow: Flow) -> None:
+        """Pass on the ACK to a 2xx, if it is for a dialog that goes through us."""
+        self._relay.ack(ack, flow)
+
+    def _receive(self, transaction: ServerTransactionHandle) -> None:
+        request = transaction.request
+        if self._is_refused(transaction):
+            return
+        onward = request.copy()
+        taken = take_own_routes(onward, self._is_own_route(request))
+        if request.method == "REGISTER":
+            self._phones.register(transaction)
+        elif request.to_tag is not None:
+            self._within_dialog(transaction, onward, taken)
+        elif request.method in ONLY_IN_DIALOGS:
+            refuse(transaction, 481)
+        elif self._is_for_us(onward):
+            self._options(transaction)
+        elif mine := self._phones.of_flow(transaction.flow):
+            self._relay.outgoing(transaction, onward, mine)
+        else:
+            self._from_pbx(transaction, onward)
+
+    def _is_refused(self, transaction: ServerTransactionHandle) -> bool:
+        """Check what a proxy must check before it does anything (16.3); answered if it is refused."""
+        request = transaction.request
+        scheme = request.uri.partition(":")[0].lower()
+        if scheme not in SCHEMES:
+            refuse(transaction, 416)
+        elif request.max_forwards == 0 and request.method not in NEVER_PROXIED:
+            refuse(transaction, 483)
+        elif has_looped(request):
+            _log.warning("loop", flow=transaction.flow, call_id=request.call_id)
+            refuse(transaction, 482)
+        elif scheme == "sips":
+            refuse(transaction, 480, "No secure way leads from here to the phone")
+        elif unknown := _unsupported(request):
+            transaction.respond(answer(request, 420, headers=[("Unsupported", ", ".join(unknown))]))
+        else:
+            return False
+        return True
+
+    def _is_own_route(self, request: Message) -> Callable[[SipUri], bool]:
+        if request.to_tag is not None:
+            return self._routes.is_ours
+        # Outside a dialog a token is worth nothing, and some phones write a user into their proxy's URI.
+        return lambda uri: self._routes.is_ours(uri) or (uri.has_param("lr") and self._routes.is_here(uri))
+
+    def _is_for_us(self, onward: Message) -> bool:
+        """Whether an OPTIONS asks this server itself (11: a request to no user)."""
+        if onward.method != "OPTIONS":
+            return False
+        uri = SipUri.parse(onward.uri)
+        return not uri.user and self._routes.is_here(uri)
+
+    def _within_dialog(
+        self, transaction: ServerTransactionHandle, onward: Message, taken: list[SipUri]
+    ) -> None:
+        if self._relay.in_dialog(transaction, onward, taken):
+            return
+        if not self._switchboard.early_request(transaction):
+            refuse(transaction, 481)
+
+    # From a PBX
+
+    def _from_pbx(self, transaction: ServerTransactionHandle, onward: Message) -> None:
+        uri = SipUri.parse(onward.uri)
+        user = uri.user
+        account = self._store.read(lambda tx: tx.accounts.by_contact_user(user)) if user else None
+        if account is not None:
+            if self._fleet.is_from_pbx(account, transaction.flow):
+                self._at_contact(transaction, onward, account)
+            else:
+                refuse(transaction, 403, "This address may not ring this account's phones")
+            return
+        account = self._by_aor(transaction.request, transaction.flow)
+        if account is not None:
+            self._at_contact(transaction, onward, account)
+        elif self._routes.is_here(uri):
+            refuse(transaction, 404)
+        elif _lists(transaction.request, "supported", "outbound"):
+            refuse(transaction, 430, "Register first")  # RFC 5626 5.3: the flow has to be made again
+        else:
+            refuse(transaction, 403, "Register first")
+
+    def _at_contact(self, transaction: ServerTransactionHandle, onward: Message, account: Account) -> None:
+        """Answer, wake or pass on: what a PBX may ask of our Contact outside a dialog (sip 5)."""
+        method = onward.method
+        if method == "INVITE":
+            wait = self._may_call(account)
+            if wait:
+                refuse(transaction, 503, "Too many calls at once", retry_after=int(wait) + 1)
+            else:
+                self._switchboard.invite(transaction, account)
+        elif method == "OPTIONS":
+            self._options(transaction)
+        elif method in NOT_SERVED_YET:
+            transaction.respond(answer(onward, 405, headers=[("Allow", ALLOW)]))
+        elif method == "NOTIFY" and _event(onward) == "message-summary":
+            transaction.respond(answer(onward, 200))
+        else:
+            self._relay.to_live_phones(transaction, onward, account)
+
+    def _by_aor(self, request: Message, flow: Flow) -> Account | None:
+        """Return the account that a PBX means which does not use our Contact: exactly one, of its own."""
+        for named in _named_aors(request):
+            bound = [a for a in self._accounts(named) if self._peer_of(a.id) == flow.remote[0]]
+            if bound:
+                return bound[0] if len(bound) == 1 else None
+        return None
+
+    def _accounts(self, named: str) -> list[Account]:
+        return self._store.read(lambda tx: tx.accounts.by_aor(named))
+
+    def _may_call(self, account: Account) -> float:
+        """Return 0.0, or the seconds to wait: a flood on one Contact must not become a flood of pushes."""
+        now = self._clock.monotonic()
+        bucket = self._calls.get(account.id)
+        if bucket is None:
+            if len(self._calls) >= MOST_BUCKETS:
+                del self._calls[next(iter(self._calls))]
+            bucket = self._calls[account.id] = TokenBucket(CALLS_PER_SECOND, CALLS_AT_ONCE, at=now)
+        return bucket.take(now)
+
+    def _options(self, transaction: ServerTransactionHandle) -> None:
+        """Answer for the phone, which may sleep: unanswered, a PBX would take it for unreachable."""
+        headers = [("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "path, outbound")]
+        transaction.respond(answer(transaction.request, 200, headers=headers))
+
+
+def _unsupported(request: Message) -> list[str]:
+    """Return the extensions that are asked of us and that we lack: none of a proxy (16.3 step 5)."""
+    asked = request.values("proxy-require")
+    if request.method == "REGISTER":
+        asked += [option for option in request.values("require") if option not in REGISTRAR_EXTENSIONS]
+    return asked
+
+
+def _named_aors(request: Message) -> Iterable[str]:
+    """Return whom a request may be for: Request-URI, P-Called-Party-ID (RFC 3455), To."""
+    called = request.get("p-called-party-id")
+    for text in (request.uri, called and _address(called), request.to.uri):
+        try:
+            if text:
+                yield aor(text)
+        except SipSyntaxError:
+            continue
+
+
+def _address(value: str) -> str:
+    try:
+        return NameAddr.parse(value).uri
+    except SipSyntaxError:
+        return ""
+
+
+def _event(request: Message) -> str:
+    return (request.get("event") or "").partition(";")[0].strip().lower()
+
+
+def _lists(request: Message, header: str, option: str) -> bool:
+    return any(value.strip().lower() == option for value in request.values(header))

@@ -1,0 +1,119 @@
+"""One request on its way through: from its server transaction to one client transaction, and back (16.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wakerobin.core.ids import Entropy, hex_token
+from wakerobin.core.sip.forking import loop_hash
+from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.transaction.matching import MAGIC_COOKIE
+from wakerobin.core.tokens import RouteToken
+from wakerobin.core.values import Flow
+from wakerobin.ports.clock import Timer
+from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle, TransactionLayer
+from wakerobin.services.phones.answers import refuse
+from wakerobin.services.relay.patience import Answer
+
+_BRANCH_OCTETS = 8
+
+
+def loop_marked_branch(entropy: Entropy, request: Message) -> str:
+    """Return a new branch that also says what the request was like when it came (RFC 5393 4.2)."""
+    return f"{MAGIC_COOKIE}{hex_token(entropy, _BRANCH_OCTETS)}.{loop_hash(request)}"
+
+
+class Leg:
+    """Driven by its maker, which sends it on, and by the responses that come; ends with its final response.
+
+    `destination` is the phone that it goes to; None towards a PBX. `on_end` is called once.
+    """
+
+    def __init__(
+        self,
+        transactions: TransactionLayer,
+        transaction: ServerTransactionHandle,
+        onward: Message,
+        destination: RouteToken | None,
+        on_end: Callable[[Leg], None],
+    ) -> None:
+        self.transaction = transaction
+        self.onward = onward
+        self.destination = destination
+        self.flow: Flow | None = None
+        self.is_over = False
+        self.has_answer = False
+        self.waits: Timer | None = None
+        """Runs while it waits for its phone."""
+        self._transactions = transactions
+        self._on_end = on_end
+        self._handle: ClientTransactionHandle | None = None
+        self._is_cancelled = False
+
+    @property
+    def is_in_dialog(self) -> bool:
+        """Whether the request belongs to a dialog that both sides know."""
+        return self.transaction.request.to_tag is not None
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.onward.method
+
+    def send(self, flow: Flow, branch: str, on_failure: Callable[[Leg, str], None]) -> None:
+        """Send the request over a flow; one that went out over another flow is given up there."""
+        self.stop_waiting()
+        if self._handle is not None:
+            self._handle.abandon()
+        self.flow = flow
+
+        def failed(reason: str) -> None:
+            if self.flow == flow and not self.is_over:
+                on_failure(self, reason)
+
+        self._handle = self._transactions.request(self.onward, flow, self._receive, failed, branch)
+
+    def stop_waiting(self) -> None:
+        """Its phone came, or nobody waits for it any more."""
+        if self.waits is not None:
+            self.waits.cancel()
+            self.waits = None
+
+    def cancel(self, headers: tuple[tuple[str, str], ...]) -> None:
+        """Whoever sent the INVITE takes it back; the final response follows as usual."""
+        self._is_cancelled = True
+        if self._handle is None or self.waits is not None:
+            self.end(Answer(487, ""))
+        else:
+            self._handle.cancel(headers)
+
+    def end(self, answer: Answer) -> None:
+        """Answer it ourselves; nothing happens where it has its final response."""
+        if self.is_over:
+            return
+        if self._is_cancelled:
+            answer = Answer(487, "")
+        self._over()
+        refuse(self.transaction, answer.status, answer.text, retry_after=answer.retry_after)
+
+    def _receive(self, response: Message) -> None:
+        """Hand a response back. A 2xx to an INVITE comes again until its ACK gets through."""
+        if response.status == 100:  # hop by hop
+            self.has_answer = True
+            return
+        if self.is_over and not (self.method == "INVITE" and 200 <= response.status < 300):
+            return
+        back = response.copy()
+        back.pop_first("via")
+        if response.status == 503:  # 16.7 step 6: it is about that server, not about us
+            back.status, back.reason = 500, "Server Internal Error"
+        self.has_answer = True
+        if response.status >= 200:
+            self._over()
+        self.transaction.respond(back)
+
+    def _over(self) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self.stop_waiting()
+            self._on_end(self)

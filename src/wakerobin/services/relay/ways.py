@@ -1,0 +1,75 @@
+"""Which flow leads to the PBX of a dialog: its binding's where that is the target, else what the URI says.
+
+A PBX behind a NAT writes an address into its Contact that leads nowhere: then it is where it was seen.
+"""
+
+from __future__ import annotations
+
+from wakerobin.core.addresses import Reach, parse_address, reach
+from wakerobin.core.sip.uri import SipUri
+from wakerobin.core.values import Flow, Transport
+from wakerobin.ports.sip import Resolver, SipEndpoint
+from wakerobin.services.fleet.values import Upstream
+
+DEFAULT_PORT = 5060
+
+Peer = tuple[str, int]
+
+
+class Ways:
+    """Asks the endpoint and the resolver; has no state."""
+
+    def __init__(self, endpoint: SipEndpoint, resolver: Resolver) -> None:
+        self._endpoint = endpoint
+        self._resolver = resolver
+
+    def of_binding(self, upstream: Upstream) -> Flow:
+        """Return the binding's own flow, or a new one to the same place where it is gone."""
+        return self._alive(upstream.flow)
+
+    def at_once(self, hop: SipUri, upstream: Upstream | None, seen: Peer | None) -> Flow | None:
+        """Return the flow where that needs no name to be resolved, else None."""
+        if upstream is not None and hop.host.lower() == upstream.domain.lower() and hop.port is None:
+            return self._alive(upstream.flow)
+        address = parse_address(hop.host)
+        if address is None:
+            return None
+        is_public = reach(address) is Reach.PUBLIC
+        return self._to(hop, [(str(address), hop.port or DEFAULT_PORT)], upstream, seen, is_public=is_public)
+
+    async def resolved(self, hop: SipUri, upstream: Upstream | None, seen: Peer | None) -> Flow | None:
+        """Return the flow to a name; None where it leads nowhere and the PBX was seen nowhere either."""
+        found = []
+        if hop.host:
+            found = await self._resolver.resolve(hop.host, hop.port, _transport(hop, upstream))
+        return self._to(hop, found, upstream, seen, is_public=bool(found))
+
+    def _to(
+        self, hop: SipUri, found: list[Peer], upstream: Upstream | None, seen: Peer | None, *, is_public: bool
+    ) -> Flow | None:
+        binding = upstream.flow if upstream is not None else None
+        said = (hop.param("transport") or "").lower()
+        if binding is not None and binding.remote in found and said in ("", binding.transport):
+            return self._alive(binding)
+        if not is_public:
+            known = seen or (binding.remote if binding is not None else None)
+            if known is not None and all(host != known[0] for host, _ in found):
+                found = [known]
+                if binding is not None and known == binding.remote:
+                    return self._alive(binding)
+        if not found:
+            return None
+        local = binding.local[0] if binding is not None else ""
+        return self._endpoint.flow_to(_transport(hop, upstream), *found[0], local)
+
+    def _alive(self, flow: Flow) -> Flow:
+        if self._endpoint.is_open(flow):
+            return flow
+        return self._endpoint.flow_to(flow.transport, *flow.remote, flow.local[0])
+
+
+def _transport(hop: SipUri, upstream: Upstream | None) -> Transport:
+    said = (hop.param("transport") or "").lower()
+    if said in (Transport.UDP, Transport.TCP):
+        return Transport(said)
+    return upstream.flow.transport if upstream is not None and not said else Transport.UDP
