@@ -185,7 +185,7 @@ def test_a_life_that_came_due_while_the_server_was_down_is_warned_first() -> Non
     course.event(Fire())
     assert course.life.ended is None
     assert [send.kind for _, send in course.sent] == [WARNING]
-    assert course.of(WARNING).payload["announced_at"] == course.now + HOUR
+    assert course.of(WARNING).payload == {"announced_at": course.now + HOUR, "lead": HOUR}
     course.now += 5 * MINUTE
     course.event(WarningSettled(1, course.of(WARNING).step, accepted=True))
     accepted_at = course.now

@@ -146,7 +146,7 @@ def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs
         deadline_at = 0 if has_warned else life.expires_at
         sends.append(Send(PushType.RENEW, life.generation, renewal, deadline_at, now))
     if warning is not None:
-        sends.append(_warning(life, warning, life.expires_at, now, announced_at=life.expires_at))
+        sends.append(_warning(life, rungs, warning, life.expires_at, now))
         if warning == rungs.last_warning:
             changed = replace(changed, warning_tried_at=life.warning_tried_at or now)
     return changed, tuple(sends)
@@ -187,15 +187,26 @@ def _last_resort(
     not_before = now + min(rungs.smallest_lead, _TAIL) if life.warning_tried_at else now
     life = replace(life, step=rungs.count + 1, warning_tried_at=life.warning_tried_at or now)
     deadline_at = grace_end(life, policy, context.downtime)
-    announced_at = not_before + rungs.smallest_lead
     if now >= deadline_at:
         return life, ()
-    return life, (_warning(life, rungs.count, deadline_at, not_before, announced_at=announced_at),)
+    return life, (_warning(life, rungs, rungs.count, deadline_at, not_before),)
 
 
-def _warning(life: Life, step: int, deadline_at: int, not_before: int, *, announced_at: int) -> Send:
-    payload = {"announced_at": announced_at}
-    return Send(PushType.EXPIRY_WARNING, life.generation, step, deadline_at, not_before, payload)
+def _warning(life: Life, rungs: Ladder, step: int, deadline_at: int, not_before: int) -> Send:
+    return Send(
+        PushType.EXPIRY_WARNING,
+        life.generation,
+        step,
+        deadline_at,
+        not_before,
+        _announcement(life, rungs, not_before),
+    )
+
+
+def _announcement(life: Life, rungs: Ladder, at: int) -> dict[str, int]:
+    """Say which end a warning announces: the later of its own and, once accepted, the smallest lead."""
+    lead = rungs.smallest_lead
+    return {"announced_at": max(life.expires_at, at + lead), "lead": lead}
 
 
 def _ended(
@@ -259,8 +270,8 @@ def _targets_left(
     if not context.warnable:
         return life, (Tell("targets-needed"),)
     deadline_at = grace_end(life, policy, context.downtime)
-    payload = {"announced_at": expires_at}
-    needed = Send(PushType.TARGETS_NEEDED, life.generation, rungs.count, deadline_at, now, payload)
+    said = _announcement(life, rungs, now)
+    needed = Send(PushType.TARGETS_NEEDED, life.generation, rungs.count, deadline_at, now, said)
     return life, (needed, Tell("targets-needed"))
 
 

@@ -96,7 +96,8 @@ class Send:
     deadline_at: int
     not_before: int
     payload: dict[str, Any] = field(default_factory=dict)
-    """`announced_at`: the end that the push announces, epoch milliseconds."""
+    """Of warnings: `announced_at`, the end that it announces if it is sent at once, epoch milliseconds, and
+    `lead`, which lies at least between its acceptance and the end. Sent later, it announces the later."""
 
     def __hash__(self) -> int:
         return hash((self.kind, self.generation, self.step))
