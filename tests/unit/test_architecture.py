@@ -14,28 +14,9 @@ CORE = sorted((SOURCE / "core").rglob("*.py"))
 EVERYTHING = sorted(p for folder in ("src", "tests", "bench") for p in (ROOT / folder).rglob("*.py"))
 
 MAY_BE_IMPORTED = frozenset(
-    [
-        "__future__",
-        "base64",
-        "binascii",
-        "bisect",
-        "collections",
-        "dataclasses",
-        "datetime",
-        "enum",
-        "functools",
-        "hashlib",
-        "heapq",
-        "hmac",
-        "ipaddress",
-        "itertools",
-        "math",
-        "re",
-        "struct",
-        "typing",
-        "zoneinfo",
-        "wakerobin",
-    ]
+    {"__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "enum"}
+    | {"functools", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "math", "re", "struct"}
+    | {"typing", "wakerobin", "zoneinfo"}
 )
 """What cannot act: no clock, no chance, no socket, no file."""
 
