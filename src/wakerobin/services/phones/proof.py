@@ -12,19 +12,13 @@ from wakerobin.core.sip import digest
 from wakerobin.core.sip.message import Message
 from wakerobin.core.values import Account, Algorithm, Credentials
 
-SLOWED_FROM = 5
-"""Wrong answers of one source for one AOR before each further one waits."""
-
-LONGEST_WAIT_S = 30.0
-MOST_SOURCES = 50_000
-
 
 class Verdict(enum.Enum):
     """What the answer to a challenge is worth."""
 
     PROVEN = "proven"
     ASK = "ask"
-    """It answered nothing: challenge it."""
+    """It answered nothing, or somebody else's challenge: challenge it."""
     STALE = "stale"
     """The right password on an old nonce, or one of another source: challenge it again, it is no failure."""
     WRONG = "wrong"
@@ -39,20 +33,19 @@ class Proof:
 
 
 class Doorkeeper:
-    """Challenges phones and judges their answers."""
+    """Challenges phones and judges their answers. Times are wall-clock seconds."""
 
     def __init__(self, keys: tokens.TokenKeys, entropy: Entropy) -> None:
         self._nonces = tokens.NonceKeys(keys)
         self._counts = tokens.NonceCounts()
         self._entropy = entropy
-        self._failures: dict[tuple[str, str], int] = {}
 
     def challenge(self, aor: str, account: Account | None, now_s: float, source: str, *, stale: bool) -> str:
         """Return the one WWW-Authenticate: the PBX's realm, and the algorithm that it accepted from us.
 
         An AOR that nobody enrolled is challenged like one whose first proof is outstanding.
         """
-        realm = account.realm if account is not None and account.realm else aor.rpartition("@")[2]
+        realm = _realm(aor, account)
         algorithm = account.algorithm if account is not None else Algorithm.MD5
         nonce = self._nonces.make(now_s, aor, source, self._entropy(4))
         return digest.challenge_value(realm, nonce, digest.Algorithm[algorithm.name], stale=stale)
@@ -66,14 +59,16 @@ class Doorkeeper:
         source: str,
     ) -> Proof:
         """Judge the Authorization of a REGISTER against the accounts of an AOR (one for each app at most)."""
-        answers = [a for a in map(digest.parse_authorization, request.all("authorization")) if a is not None]
-        if not answers:
-            return Proof(Verdict.ASK)
+        answers = answers_in(request)
+        realms = {_realm(aor, None)}
         for account, credentials in candidates:
+            realms.add(_realm(aor, account))
             for answer in answers:
-                if self._is_right(answer, account, credentials, request):
+                if _is_right(answer, account, credentials, request):
                     return Proof(self._freshness(answer, aor, now_s, source), account)
-        return Proof(Verdict.WRONG)
+        # Whoever answers another realm (the PBX's of yesterday) has shown no wrong password here.
+        is_for_us = any(answer.realm in realms for answer in answers)
+        return Proof(Verdict.WRONG if is_for_us else Verdict.ASK)
 
     def issued(self, value: str, aor: str) -> bool:
         """Whether an Authorization answers a nonce of ours for this AOR, old or new."""
@@ -82,29 +77,9 @@ class Doorkeeper:
             return False
         return self._nonces.judge(answered.nonce, 0, aor, "") is not tokens.NonceVerdict.FOREIGN
 
-    def succeeded(self, aor: str, host: str) -> None:
-        """Forget the failures of a source that has shown the password."""
-        self._failures.pop((aor, host), None)
-
-    def failed(self, aor: str, host: str) -> float:
-        """Count a wrong answer; returns how many seconds its refusal has to wait."""
-        if len(self._failures) >= MOST_SOURCES:
-            self._failures.pop(next(iter(self._failures)))
-        count = self._failures.pop((aor, host), 0) + 1
-        self._failures[aor, host] = count
-        return min(2.0 ** (count - SLOWED_FROM), LONGEST_WAIT_S) if count >= SLOWED_FROM else 0.0
-
     def prune(self, now_s: float) -> None:
         """Forget nonces that nobody can use any more."""
         self._counts.prune(now_s)
-
-    def _is_right(
-        self, answer: digest.Authorization, account: Account, credentials: Credentials, request: Message
-    ) -> bool:
-        if answer.username != credentials.username:
-            return False
-        ha1 = _ha1(answer, account, credentials)
-        return ha1 is not None and digest.verify(answer, ha1=ha1, method=request.method, body=request.body)
 
     def _freshness(self, answer: digest.Authorization, aor: str, now_s: float, source: str) -> Verdict:
         verdict = self._nonces.judge(answer.nonce, now_s, aor, source)
@@ -113,9 +88,27 @@ class Doorkeeper:
         return Verdict.PROVEN
 
 
+def answers_in(request: Message) -> list[digest.Authorization]:
+    """Return the answers to Digest challenges that a request carries."""
+    return [a for a in map(digest.parse_authorization, request.all("authorization")) if a is not None]
+
+
+def _realm(aor: str, account: Account | None) -> str:
+    return account.realm if account is not None and account.realm else aor.rpartition("@")[2]
+
+
+def _is_right(
+    answer: digest.Authorization, account: Account, credentials: Credentials, request: Message
+) -> bool:
+    if answer.username != credentials.username:
+        return False
+    ha1 = _ha1(answer, account, credentials)
+    return ha1 is not None and digest.verify(answer, ha1=ha1, method=request.method, body=request.body)
+
+
 def _ha1(answer: digest.Authorization, account: Account, credentials: Credentials) -> str | None:
     """Return the HA1 for the realm that we challenge with; of another realm nothing is tried."""
-    realm = account.realm or account.aor.rpartition("@")[2]
+    realm = _realm(account.aor, account)
     if answer.realm != realm:
         return None
     key = credentials.key(realm, Algorithm(answer.algorithm.wire))
