@@ -203,6 +203,16 @@ async def test_a_read_cannot_write(store: Store) -> None:
     assert store.read(names) == ["bert"]
 
 
+async def test_a_read_inside_a_read_is_still_a_read(store: Store) -> None:
+    def outer(tx: Transaction) -> None:
+        assert store.read(names) == []
+        tx.accounts.add(account())
+
+    with pytest.raises(RuntimeError, match=r"Store\.transact"):
+        store.read(outer)
+    assert store.read(names) == []
+
+
 async def test_a_read_that_raises_leaves_the_store_usable(store: Store) -> None:
     def work(tx: Transaction) -> None:
         names(tx)

@@ -363,6 +363,22 @@ async def test_reads_work_in_any_thread_while_the_writer_works(place: Place) -> 
     await store.close()
 
 
+def test_a_work_whose_loop_is_gone_is_done_all_the_same(place: Place) -> None:
+    store = place.open()
+
+    async def hand_in_and_leave() -> None:
+        store.transact(partial(add, "anna"))
+
+    async def come_later() -> list[str]:
+        await store.transact(partial(add, "bert"))
+        found = store.read(names)
+        await store.close()
+        return found
+
+    asyncio.run(hand_in_and_leave())
+    assert asyncio.run(come_later()) == ["anna", "bert"]
+
+
 # A disk that fails.
 
 

@@ -56,6 +56,8 @@ class SqliteStore:
             raise StoreUnavailableError(_CLOSED)
         try:
             connection, transaction = self._reader()
+            if connection.in_transaction:
+                return work(transaction)  # a read inside a read sees what that one sees
             connection.execute("BEGIN")
             try:
                 return work(transaction)

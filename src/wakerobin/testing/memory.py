@@ -79,11 +79,12 @@ class MemoryStore:
         """Run a read at once; see the port."""
         if self._is_closed:
             raise StoreUnavailableError("The store is closed.")
-        self._tables.journal.is_read = True
+        journal = self._tables.journal
+        was_read, journal.is_read = journal.is_read, True
         try:
             return work(self._transaction)
         finally:
-            self._tables.journal.is_read = False
+            journal.is_read = was_read
 
     def on_commit(self, callback: Callable[[frozenset[str]], None]) -> None:
         """Call back after each commit with the groups that it wrote; see the port."""

@@ -23,7 +23,7 @@ class Journal:
 
 
 class Table(Generic[K, V]):
-    """Rows by key. Every change is journalled; ids are never given out twice."""
+    """Rows by key. Every change is journalled; ids are not used again after their row is gone."""
 
     def __init__(self, journal: Journal, group: str) -> None:
         self.rows: dict[K, V] = {}
@@ -32,7 +32,9 @@ class Table(Generic[K, V]):
         self._last_id = 0
 
     def next_id(self) -> int:
-        """Give out an id."""
+        """Give out an id; one of a work that is undone is given out again."""
+        last = self._last_id
+        self._journal.undo.append(lambda: setattr(self, "_last_id", last))
         self._last_id += 1
         return self._last_id
 
