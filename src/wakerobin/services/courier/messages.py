@@ -1,0 +1,83 @@
+"""What a row of the outbox says to the phone: addressee, text, payload, expiration and collapse key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from wakerobin.core.ids import keyed_hash, uuid_from
+from wakerobin.core.pushes import PayloadHead, PushMessage, PushType, notice_payload
+from wakerobin.core.values import Account, Purpose, PushRegistration, PushTarget
+from wakerobin.ports.store import OutboxRow
+from wakerobin.ports.texts import Texts
+from wakerobin.services.lives import LifeView
+from wakerobin.services.lives.context import MAY_BE_SILENT
+
+# Whatever is shown about a life replaces what was shown about it before; missed calls count up by
+# themselves; a renewal shows nothing.
+_COLLAPSE_KEYS: Final[dict[PushType, str]] = {
+    PushType.EXPIRY_WARNING: "life",
+    PushType.EXPIRED: "life",
+    PushType.TARGETS_NEEDED: "life",
+    PushType.CREDENTIALS_NEEDED: "life",
+    PushType.MISSED_CALL: "missed",
+    PushType.RENEW: "life",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Whom a row is for, as read right before it is sent."""
+
+    registration: PushRegistration
+    account: Account
+    view: LifeView
+    targets: tuple[PushTarget, ...]
+
+
+def targets_for(kind: PushType, targets: list[PushTarget]) -> tuple[PushTarget, ...]:
+    """Choose the targets of a push that is no call: never a VoIP token, which has to ring."""
+    shown = (target for target in targets if Purpose.NOTICE in target.purposes)
+    return tuple(target for target in shown if kind is not PushType.RENEW or MAY_BE_SILENT[target.provider])
+
+
+def message_for(
+    row: OutboxRow, addressee: Addressee, target: PushTarget, texts: Texts, now: int
+) -> PushMessage:
+    """Build the push of a row for one target. Its id is the same for every attempt."""
+    registration, life = addressee.registration, addressee.view.life
+    # A warning is of no use after the end that it announces, whenever we give up delivering it.
+    expires_at = int(row.payload.get("announced_at", row.deadline_at))
+    head = PayloadHead(
+        id=_push_id(row, registration, target),
+        registration=registration.public_id,
+        generation=row.generation,
+        sent_at=now,
+        expires_at=expires_at,
+        stage=addressee.view.stage,
+        life_expires_at=life.expires_at,
+    )
+    count = int(row.payload.get("count", 0))
+    text = texts.text(row.kind, registration.locale, registration.app, _values(row, addressee))
+    return PushMessage(
+        type=row.kind,
+        id=head.id,
+        target=target,
+        app=registration.app,
+        title=text.title,
+        text=text.body,
+        payload=notice_payload(row.kind, head, count=count),
+        expires_at=expires_at,
+        collapse_key=_COLLAPSE_KEYS.get(row.kind, ""),
+    )
+
+
+def _values(row: OutboxRow, addressee: Addressee) -> dict[str, str]:
+    name = addressee.registration.display_name or addressee.account.aor.removeprefix("sip:")
+    said = {name: str(value) for name, value in row.payload.items() if name in ("caller", "count")}
+    return {"account": name, **said}
+
+
+def _push_id(row: OutboxRow, registration: PushRegistration, target: PushTarget) -> str:
+    decision = (str(row.generation), row.kind.value, str(row.step), str(target.id))
+    return uuid_from(keyed_hash(registration.public_id.encode()[:64], *decision))
