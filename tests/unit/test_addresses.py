@@ -55,6 +55,7 @@ def test_a_private_address_is_allowed_where_its_network_is_listed_and_only_there
         ("fe80::1%eth0", Reach.LINK_LOCAL),
         ("169.254.169.254", Reach.METADATA),
         ("fd00:ec2::254", Reach.METADATA),
+        ("fd00:ec2::254%eth0", Reach.METADATA),
         ("100.100.100.200", Reach.METADATA),
         ("168.63.129.16", Reach.METADATA),
         ("0.0.0.0", Reach.UNSPECIFIED),
@@ -151,7 +152,18 @@ def test_our_own_public_listener_is_refused_unless_named_with_its_port() -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["", "pbx.example", "127.1", "0x7f.0.0.1", "2130706433", "0127.0.0.1", "1.2.3.4 ", "[1.2.3.4]"],
+    [
+        "",
+        "pbx.example",
+        "127.1",
+        "0x7f.0.0.1",
+        "2130706433",
+        "0127.0.0.1",
+        "1.2.3.4 ",
+        "[1.2.3.4]",
+        "[::1",
+        "::1]",
+    ],
 )
 def test_what_is_not_a_resolved_address_is_refused(text: str) -> None:
     assert NOTHING_LISTED.refusal(text, 5060) == f"{text!r} is not an IP address"
@@ -229,6 +241,7 @@ def test_a_host_that_the_pattern_lists_matches(pattern: str, host: str) -> None:
         ("pbx.example", ""),
         ("", "pbx.example"),
         ("", ""),
+        ("", "192.168.1.5"),
         ("*", ""),
         ("*", "evil/x"),
         ("*", "a" * 64 + ".example"),

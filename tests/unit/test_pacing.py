@@ -130,6 +130,10 @@ def test_every_wait_is_positive_and_within_the_bounds(attempt: int, jitter: floa
     assert upper / 2 <= backoff.delay(attempt, jitter) <= upper
 
 
+def test_a_back_off_may_have_one_length_only() -> None:
+    assert [Backoff(5.0, 5.0).delay(attempt, 1.0) for attempt in (1, 2, 9)] == [5.0, 5.0, 5.0]
+
+
 def test_the_default_is_the_one_of_rfc_5626() -> None:
     assert Backoff() == Backoff(30.0, 1800.0)
 

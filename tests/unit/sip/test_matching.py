@@ -145,6 +145,13 @@ def test_without_a_cookie_all_of_the_fields_of_17_2_3_must_be_the_same(name: str
     assert server_key(changed(request, name, value)) != server_key(request)
 
 
+def test_without_a_cookie_requests_within_two_dialogs_are_told_apart() -> None:
+    request = make_request("OPTIONS", OLD)
+    one = changed(request, "To", "Bob <sip:bob@example.com>;tag=one")
+    other = changed(request, "To", "Bob <sip:bob@example.com>;tag=other")
+    assert server_key(one) != server_key(other)
+
+
 def test_without_a_cookie_the_request_uri_must_be_the_same() -> None:
     request = make_request("OPTIONS", OLD)
     other = request.copy()
