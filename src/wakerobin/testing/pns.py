@@ -88,7 +88,7 @@ class FakePns:
         self.pushes: list[ReceivedPush] = []
         self.connections: list[PnsConnection] = []
         """Those that are open."""
-        self.connections_seen = 0
+        self.connections_ever: list[PnsConnection] = []
         self.thrown_out: list[str] = []
         """Why clients were thrown out: each is a violation of HTTP/2."""
         self.key_file = directory / "key.p8"
@@ -104,6 +104,11 @@ class FakePns:
         self._delayed: set[asyncio.TimerHandle] = set()
         self._is_alone = asyncio.Event()
         self._is_alone.set()
+
+    @property
+    def connections_seen(self) -> int:
+        """How many connections there ever were."""
+        return len(self.connections_ever)
 
     @property
     def url(self) -> str:
@@ -190,7 +195,7 @@ class FakePns:
 
     def connected(self, connection: PnsConnection) -> None:
         """Count it."""
-        self.connections_seen += 1
+        self.connections_ever.append(connection)
         self.connections.append(connection)
         self._is_alone.clear()
 
