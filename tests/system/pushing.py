@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -109,3 +112,14 @@ def soon(seconds: float = 5.0) -> float:
 async def send_all(service: ApnsService, messages: list[PushMessage], seconds: float = 10.0) -> list[Outcome]:
     """Send all at once and return the outcomes in order."""
     return list(await asyncio.gather(*(service.send(one, soon(seconds)) for one in messages)))
+
+
+def unread_octets(pns: FakePns) -> int:
+    """Count what has arrived at the push service's sockets and was not read by it yet."""
+    found = 0
+    for connection in pns.connections:
+        assert connection._transport is not None
+        sock = connection._transport.get_extra_info("socket")
+        answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4)
+        found += int.from_bytes(answer, sys.byteorder)
+    return found
