@@ -192,6 +192,7 @@ async def test_a_callback_that_raises_keeps_the_word_from_nobody(store: Store) -
     await store.transact(lambda tx: tx.kept.put("a", b""))
     await store.transact(nothing)
     assert [type(f["exception"]) for f in faults] == [LookupError]
+    assert told == [frozenset({"kept"})]
 
 
 async def test_a_read_cannot_write(store: Store) -> None:

@@ -379,6 +379,29 @@ def test_a_work_whose_loop_is_gone_is_done_all_the_same(place: Place) -> None:
     assert asyncio.run(come_later()) == ["anna", "bert"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_where_the_writer_itself_breaks_nobody_waits_for_ever(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.open()
+    await store.transact(partial(add, "anna"))
+
+    def bug(writer: object, works: object) -> None:
+        raise LookupError("a bug in the writer")
+
+    monkeypatch.setattr("wakerobin.store.writer.Writer._note", bug)
+    async with asyncio.timeout(10):
+        await store.transact(partial(add, "bert"))
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="The store has ended"):
+                await store.transact(partial(add, "carl"))
+        await store.close()
+    monkeypatch.undo()
+    again = place.open()
+    assert again.read(names) == ["anna", "bert"]
+    await again.close()
+
+
 # A disk that fails.
 
 

@@ -102,11 +102,14 @@ def copy(connection: Connection, target: Path) -> None:
         copied.close()
 
 
-def checkpoint(connection: Connection, mode: str) -> bool:
-    """Move the write-ahead log into the file; return whether all of it went. Waits for no reader for long."""
+def checkpoint(connection: Connection) -> bool:
+    """Move the write-ahead log into the file and cut it; return whether all of it went.
+
+    Waits for no reader for long.
+    """
     _set_up(connection, f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
     try:
-        is_busy, pages, moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        is_busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         _set_up(connection, f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
     return not is_busy and pages == moved

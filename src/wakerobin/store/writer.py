@@ -106,7 +106,7 @@ class Writer:
                 self._commit_group(work)
         finally:
             with contextlib.suppress(DatabaseError):
-                checkpoint(self._connection, "TRUNCATE")
+                checkpoint(self._connection)
             self._connection.close()
             self._ended.set_result(None)
             self._refuse_rest()
@@ -224,13 +224,13 @@ class Writer:
         # A disk in trouble is told to the next one who commits.
         with contextlib.suppress(DatabaseError, OSError):
             if self._erased_at is not None:
-                if checkpoint(self._connection, "TRUNCATE"):
+                if checkpoint(self._connection):
                     self._erased_at = None
                     self._has_grown = False
                 return
             self._has_grown = False
             if self._log.stat().st_size >= _IDLE_LOG_OCTETS:
-                checkpoint(self._connection, "PASSIVE")
+                checkpoint(self._connection)
 
     def _execute(self, sql: str) -> None:
         self._connection.execute(sql)
