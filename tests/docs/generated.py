@@ -1,0 +1,174 @@
+"""The parts of the documents that are made from the code, so that they cannot lag behind it.
+
+In a page they stand between `<!-- made from the code: NAME -->` and `<!-- end -->`. After a change of the
+code `python -m tests.docs.generated` writes them anew; a test compares.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from wakerobin import metrics
+from wakerobin.core import story
+from wakerobin.core.values import Duration, Secret
+from wakerobin.ports.options import Options
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+_BLOCK = re.compile(r"(<!-- made from the code: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000))
+
+
+def made_anew(page: str) -> str:
+    """Return a page with every part made anew. Raises KeyError for a part that nothing makes."""
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{MAKERS[found[2]]().strip()}\n\n{found[3]}", page)
+
+
+def parts_of(page: str) -> list[str]:
+    """Return the names of the parts of a page."""
+    return [found[2] for found in _BLOCK.finditer(page)]
+
+
+def options() -> str:
+    """Return a table for each table of `wakerobin.toml`."""
+    return "\n\n".join(_table_of_options(name, record) for name, record in option_records())
+
+
+def option_records() -> Iterator[tuple[str, type]]:
+    """Yield each table of the configuration with its record: `sip`, …, `apps.NAME`, `apps.NAME.lifetime`."""
+    for field, hint in _fields(Options):
+        if typing.get_origin(hint) is dict:
+            app = typing.get_args(hint)[1]
+            yield f"{field.name}.NAME", app
+            for inner, inner_hint in _fields(app):
+                if dataclasses.is_dataclass(inner_hint):
+                    yield f"{field.name}.NAME.{inner.name}", typing.cast("type", inner_hint)
+        else:
+            yield field.name, typing.cast("type", hint)
+
+
+def option_keys() -> set[str]:
+    """Return every option with its table: `sip.listen`."""
+    return {
+        f"{name}.{field.name}"
+        for name, record in option_records()
+        for field, hint in _fields(record)
+        if not dataclasses.is_dataclass(hint)
+    }
+
+
+def metric_rows() -> Iterator[tuple[str, str, str, str]]:
+    """Yield name, kind, labels and meaning of every metric."""
+    for collector in vars(metrics).values():
+        if not isinstance(collector, Counter | Gauge | Histogram):
+            continue
+        # The library tells names and kinds in public and the labels only here.
+        labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames"))  # noqa: B009
+        for family in collector.describe():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            yield name, family.type, labels, family.documentation
+
+
+def metrics_table() -> str:
+    """Return a table of the metrics."""
+    return _table(
+        ("metric", "kind", "labels", "meaning"),
+        ((f"`{name}`", kind, labels, text) for name, kind, labels, text in sorted(metric_rows())),
+    )
+
+
+def events_table() -> str:
+    """Return a table of the events of timelines, with the sentence of one without details."""
+    return _table(
+        ("event", "reads"), ((f"`{event}`", story.words(event, {})) for event in sorted(story.EVENTS))
+    )
+
+
+def _table_of_options(name: str, record: type) -> str:
+    head, _, rest = (record.__doc__ or "").partition(": ")
+    meaning = (rest or head).strip()
+    rows = (
+        (f"`{field.name}`", _default(field, hint), field.metadata["help"])
+        for field, hint in _fields(record)
+        if not dataclasses.is_dataclass(hint)
+    )
+    table = _table(("key", "default", "meaning"), rows)
+    return f"### `[{name}]`\n\n{meaning[0].upper()}{meaning[1:]}\n\n{table}"
+
+
+def _fields(record: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    hints = typing.get_type_hints(record)
+    for field in dataclasses.fields(record):
+        yield field, _without_none(hints[field.name])
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    return hint
+
+
+def _default(field: dataclasses.Field[Any], hint: Any) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return "`{}`"
+    return f"`{toml_of(field.default, hint)}`"
+
+
+def toml_of(value: Any, hint: Any) -> str:
+    """Return a value as it stands in `wakerobin.toml`."""
+    if hint is Duration:
+        return f'"{duration_of(value)}"'
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        return f"[{', '.join(toml_of(one, item) for one in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Secret):
+        return f'"{value.reveal()}"'
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def duration_of(milliseconds: int) -> str:
+    """Return a duration as the configuration takes it: `7d`, `12h`, `250ms`; a day stays `24h`."""
+    for unit, size in _UNITS:
+        if milliseconds and milliseconds % size == 0 and (unit != "d" or milliseconds > size * 2):
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _table(head: tuple[str, ...], rows: Any) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+MAKERS: dict[str, Callable[[], str]] = {
+    "options": options,
+    "metrics": metrics_table,
+    "events": events_table,
+}
+
+
+def main() -> int:
+    """Write every part of every page anew."""
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = made_anew(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            sys.stdout.write(f"{page.relative_to(ROOT)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
