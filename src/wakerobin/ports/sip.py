@@ -129,7 +129,7 @@ class TransactionLayer(Protocol):
         ...
 
     def adopt_client(
-        self, invite: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
+        self, invite: Message, flow: Flow, branch: str, on_response: OnResponse, on_failure: OnFailure
     ) -> ClientTransactionHandle:
-        """Go on with an INVITE sent before a restart (our Via on top), as if a provisional had come."""
+        """Go on with an INVITE sent before a restart under `branch`, as if a provisional had come."""
         ...

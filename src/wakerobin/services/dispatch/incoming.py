@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wakerobin import log, metrics
-from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.transaction import InviteServerTransaction, ServerTransaction
 from wakerobin.core.sip.transaction.matching import cancelled_key
 from wakerobin.core.values import Flow, Transport
@@ -53,6 +53,11 @@ class IncomingRequest(Running):
         """Take a retransmission, or the ACK."""
         self._ack_flow = flow
         self.perform(self._transaction.receive_request(request, self._shared.clock.monotonic()))
+
+    def go_on(self) -> None:
+        """Stand where a run before this one stood when it had answered 100: nothing is sent."""
+        self.status = 100
+        self._transaction.respond(respond(self.request, 100), self._shared.clock.monotonic())
 
     @property
     def _machine(self) -> Machine:

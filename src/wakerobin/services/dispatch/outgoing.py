@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wakerobin import metrics
-from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.transaction import ClientTransaction, InviteClientTransaction
 from wakerobin.core.sip.transaction.matching import client_key
 from wakerobin.core.values import Flow
@@ -64,6 +64,14 @@ class OutgoingRequest(Running):
     def start(self) -> None:
         """Send the request. What goes wrong is told later, never from within."""
         self.perform(self._transaction.start(self._shared.clock.monotonic()))
+
+    def go_on(self) -> None:
+        """Stand where a run before this one stood when a provisional had come: nothing is sent."""
+        now = self._shared.clock.monotonic()
+        self._transaction.start(now)
+        self._transaction.receive_response(respond(self._transaction.request, 100), now)
+        self._has_provisional = True
+        self.perform([])
 
     def receive(self, response: Message) -> None:
         """Take a response of this transaction."""
@@ -160,6 +168,21 @@ class OutgoingRequests:
         self, request: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
     ) -> OutgoingRequest:
         """Send a request that has our Via on top. Raises ValueError for a branch that is in use."""
+        one = self._open(request, flow, on_response, on_failure)
+        one.start()
+        return one
+
+    def resume(
+        self, request: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
+    ) -> OutgoingRequest:
+        """Go on with a request that an earlier run sent. Raises ValueError for a branch that is in use."""
+        one = self._open(request, flow, on_response, on_failure)
+        one.go_on()
+        return one
+
+    def _open(
+        self, request: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
+    ) -> OutgoingRequest:
         one = OutgoingRequest(self, request, flow, on_response, on_failure)
         if one.key in self._by_key:
             raise ValueError("a transaction with this branch is under way")
@@ -167,7 +190,6 @@ class OutgoingRequests:
         if flow.connection:
             self._by_connection.setdefault(flow.connection, set()).add(one)
         _ALIVE.inc()
-        one.start()
         return one
 
     def take(self, response: Message) -> bool:

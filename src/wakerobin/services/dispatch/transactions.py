@@ -100,6 +100,33 @@ class Transactions:
             flow = new_way(self._endpoint.flow_to, response, flow)
         self._endpoint.send(flow, response.encode())
 
+    def adopt_server(self, invite: Message, flow: Flow) -> ServerTransactionHandle:
+        """Go on with an INVITE received before a restart, as if its 100 had just been sent.
+
+        Where it has come again meanwhile, that transaction goes on.
+        """
+        key = server_key(invite)
+        known = self._incoming.find(key)
+        if known is None:
+            known = self._incoming.open(key, invite, flow)
+            known.go_on()
+        return known
+
+    def adopt_client(
+        self,
+        invite: Message,
+        flow: Flow,
+        branch: str,
+        on_response: OnResponse,
+        on_failure: OnFailure,
+    ) -> ClientTransactionHandle:
+        """Go on with an INVITE sent before a restart under `branch`, as if a provisional had come.
+
+        Raises ValueError for a branch in use.
+        """
+        on_wire = self._with_via(invite, flow, branch)
+        return self._outgoing.resume(on_wire, flow, on_response, on_failure)
+
     def receive(self, message: Message, flow: Flow) -> None:
         """Take a message that passed the edge: give it to its transaction, or make one."""
         guarded(self.on_heard, flow)

@@ -75,7 +75,8 @@ class Switchboard:
         machine = IncomingCall(request, self._policy(account.app), at)
         tag = hex_token(self._entropy, 8)
         line = self._open(key, account, transaction, machine, to_tag=tag, started_at=now)
-        line.tell("invite", caller=line.record.caller, source=str(transaction.flow))
+        caller = line.record.caller["name"] or line.record.caller["uri"]
+        line.tell("invite", caller=caller, source=str(transaction.flow))
         line.feed(machine.start(self._phones.flows(account.id), line.registrations, at))
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:

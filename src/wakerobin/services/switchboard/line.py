@@ -110,13 +110,10 @@ class Line:
 
     def adopt(self, key: str, name: str, phone: PhoneFlow, sent: Message, via: str) -> None:
         """Take up a branch of before a restart: the transaction, and its place in the call."""
-        on_wire = sent.copy()
-        host, port = phone.flow.local
-        sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        on_wire.prepend("Via", f"SIP/2.0/{phone.flow.transport.upper()} {sent_by};rport;branch={via}")
         handle = self._exchange.transactions.adopt_client(
-            on_wire,
+            sent,
             phone.flow,
+            via,
             lambda message: self.response(key, message),
             lambda why: self.failure(key, why),
         )
