@@ -186,8 +186,11 @@ class Lives:
 
         def work(tx: Transaction) -> bool:
             also(tx)
+            event = _told(tx, row, outcome, judged, now)
             was_removed = self._note_target(tx, target, outcome, judged, now)
-            self._settle(tx, row, outcome, judged, now)
+            registration = tx.registrations.get(row.registration_id)
+            if event is not None and registration is not None:
+                self._apply(now)(tx, registration, event)
             if row.kind is PushType.EXPIRED:
                 tx.targets.remove(target.id)
             return was_removed
@@ -291,18 +294,6 @@ class Lives:
                 targets.suspect(tx, target, outcome.reason, now)
         return False
 
-    def _settle(
-        self, tx: Transaction, row: OutboxRow, outcome: Outcome, judged: targets.Judged | None, now: int
-    ) -> None:
-        life = tx.lives.get(row.registration_id)
-        registration = tx.registrations.get(row.registration_id)
-        if life is None or registration is None:
-            return
-        settled = settlement(row, life, outcome, judged.verdict if judged else None, now)
-        story.tell(tx, story.of_registration(row.registration_id), now, settled.told, **settled.details)
-        if settled.event is not None:
-            self._apply(now)(tx, registration, settled.event)
-
     async def _after_refusal(
         self,
         app: str,
@@ -325,6 +316,18 @@ class Lives:
     def _app_of(self, registration_id: int) -> str:
         registration = self._store.read(lambda tx: tx.registrations.get(registration_id))
         return registration.app if registration else ""
+
+
+def _told(
+    tx: Transaction, row: OutboxRow, outcome: Outcome, judged: targets.Judged | None, now: int
+) -> Event | None:
+    """Tell how a delivery ended and return what that means for the life."""
+    life = tx.lives.get(row.registration_id)
+    if life is None:
+        return None
+    settled = settlement(row, life, outcome, judged.verdict if judged else None, now)
+    story.tell(tx, story.of_registration(row.registration_id), now, settled.told, **settled.details)
+    return settled.event
 
 
 def _count(happened: list[Effect]) -> None:
