@@ -1,4 +1,4 @@
-"""What the demo writes on: colours in a terminal, plain text in a pipe, and a tick or a cross for each promise."""
+"""What the demo writes on: colours in a terminal, plain text in a pipe, a tick for each promise kept."""
 
 from __future__ import annotations
 

@@ -154,9 +154,7 @@ class Week:
         life = await self.lives.use(self.registration_id, "renewal-push")
         self.silent = 0
         assert life is not None
-        self.say(
-            f"the app wakes in the background and renews: alive until {moment(life.expires_at)}", "green"
-        )
+        self.say(f"the app wakes in the background, renews: alive until {moment(life.expires_at)}", "green")
 
     def _enrol_in(self, tx: Transaction, password: Secret) -> int:
         now = self.clock.now()
