@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Final
@@ -67,8 +68,10 @@ def headers(message: PushMessage, authority: str, topic: str, token: str) -> Hea
 
 
 def collapse_id(key: str) -> str:
-    """Cut a key to what Apple takes, at a character."""
-    return key.encode()[:MOST_COLLAPSE_OCTETS].decode("utf-8", "ignore")
+    """Return a key as it is where Apple and a header can carry it, else a hash of it."""
+    if 0 < len(key) <= MOST_COLLAPSE_OCTETS and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def body(message: PushMessage) -> bytes | None:
