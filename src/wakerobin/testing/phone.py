@@ -195,9 +195,8 @@ class FakePhone:
         """Call a number or a SIP URI through the server."""
         target = number if ":" in number else f"sip:{number}@{self.domain}"
         tag = hex_token(self.entropy, 6)
-        call = PhoneCall(
-            self, f"{hex_token(self.entropy, 8)}@phone", f"<{self.aor}>;tag={tag}", f"<{target}>"
-        )
+        call_id = f"{hex_token(self.entropy, 8)}@phone"
+        call = PhoneCall(self, call_id, f"<{self.aor}>;tag={tag}", f"<{target}>")
         invite = self.request_to("INVITE", target, call_id, tag)
         invite.add("Content-Type", "application/sdp")
         invite.body = SDP
