@@ -17,7 +17,6 @@ from wakerobin.core.values import Account, Flow
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.ports.store import Store
-from wakerobin.services.fleet.values import Upstream
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.phones.routes import RecordRoutes
@@ -56,17 +55,16 @@ class CallDesk(Protocol):
 class PbxSide(Protocol):
     """The part of the fleet that the front door needs."""
 
-    def upstream(self, account_id: int) -> Upstream | None:
-        """Return the way from us to an account's PBX; None while there is none."""
-        ...
-
     def is_from_pbx(self, account: Account, flow: Flow) -> bool:
         """Whether what comes over this flow may ring the phones of an account."""
         ...
 
 
 class Front:
-    """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions."""
+    """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions.
+
+    `peer_of` gives the address of the PBX that an account is bound at; None while it is not.
+    """
 
     def __init__(  # noqa: PLR0913 - it is where the services meet; all of them named
         self,
@@ -77,6 +75,7 @@ class Front:
         relay: Relay,
         switchboard: CallDesk,
         fleet: PbxSide,
+        peer_of: Callable[[int], str | None],
         routes: RecordRoutes,
     ) -> None:
         self._store = store
@@ -85,6 +84,7 @@ class Front:
         self._relay = relay
         self._switchboard = switchboard
         self._fleet = fleet
+        self._peer_of = peer_of
         self._routes = routes
         self._calls: dict[int, TokenBucket] = {}
 
@@ -208,14 +208,10 @@ class Front:
     def _by_aor(self, request: Message, flow: Flow) -> Account | None:
         """Return the account that a PBX means which does not use our Contact: exactly one, of its own."""
         for named in _named_aors(request):
-            bound = [one for one in self._accounts(named) if self._is_bound_at(one, flow)]
+            bound = [a for a in self._accounts(named) if self._peer_of(a.id) == flow.remote[0]]
             if bound:
                 return bound[0] if len(bound) == 1 else None
         return None
-
-    def _is_bound_at(self, account: Account, flow: Flow) -> bool:
-        upstream = self._fleet.upstream(account.id)
-        return upstream is not None and upstream.flow.remote[0] == flow.remote[0]
 
     def _accounts(self, named: str) -> list[Account]:
         return self._store.read(lambda tx: tx.accounts.by_aor(named))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Protocol
+from collections.abc import Callable, Coroutine
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import SipSyntaxError
@@ -16,7 +15,7 @@ from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.tokens import RouteToken, Side
 from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
-from wakerobin.ports.sip import Resolver, ServerTransactionHandle, SipEndpoint, TransactionLayer
+from wakerobin.ports.sip import ServerTransactionHandle, TransactionLayer
 from wakerobin.ports.store import Store
 from wakerobin.services.fleet.values import Upstream
 from wakerobin.services.phones import Phones
@@ -43,41 +42,32 @@ MAX_BREADTH = 60
 """RFC 5393 5.3.3: what is assumed of a request that does not say."""
 
 
-class PathsToPbx(Protocol):
-    """The part of the fleet that the relay needs."""
-
-    def upstream(self, account_id: int) -> Upstream | None:
-        """Return the way from us to an account's PBX; None while there is none."""
-        ...
-
-
 class Relay:
     """Stateful per transaction only: what it knows of a dialog comes back in the Route of each request.
 
-    `run` lets names be looked up.
+    `upstream` gives an account's way to its PBX. `run` lets names be looked up.
     """
 
     def __init__(  # noqa: PLR0913 - the ports of a service; all of them named
         self,
         *,
         transactions: TransactionLayer,
-        endpoint: SipEndpoint,
-        resolver: Resolver,
+        ways: Ways,
         phones: Phones,
         doorkeeper: Doorkeeper,
-        fleet: PathsToPbx,
         routes: RecordRoutes,
+        upstream: Callable[[int], Upstream | None],
         store: Store,
         clock: Clock,
         timers: Timers,
         entropy: Entropy,
     ) -> None:
         self._transactions = transactions
-        self._ways = Ways(endpoint, resolver)
+        self._ways = ways
         self._phones = phones
         self._doorkeeper = doorkeeper
         self._routes = routes
-        self._fleet = fleet
+        self._upstream = upstream
         self._store = store
         self._clock = clock
         self._timers = timers
@@ -178,7 +168,7 @@ class Relay:
             refuse(transaction, 503, "Too many requests", retry_after=int(wait) + 1)
             return
         phone, account = sender
-        upstream = self._fleet.upstream(account.id)
+        upstream = self._upstream(account.id)
         if upstream is None:
             refuse(transaction, 480, "The account is not registered at its PBX now", retry_after=5)
             return
@@ -280,7 +270,7 @@ class Relay:
         return None
 
     def _to_pbx(self, leg: Leg, hop: SipUri, account_id: int, seen: tuple[str, int] | None) -> None:
-        upstream = self._fleet.upstream(account_id)
+        upstream = self._upstream(account_id)
         flow = self._ways.at_once(hop, upstream, seen)
         if flow is not None:
             self._send(leg, flow)
@@ -299,7 +289,7 @@ class Relay:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
 
     def _ack_to_pbx(self, ack: Message, hop: SipUri, account_id: int, seen: tuple[str, int] | None) -> None:
-        upstream = self._fleet.upstream(account_id)
+        upstream = self._upstream(account_id)
         flow = self._ways.at_once(hop, upstream, seen)
         if flow is not None:
             self._transactions.send_ack(ack, flow)
@@ -337,7 +327,7 @@ class Relay:
 
     def _towards(self, account_id: int, flow: Flow) -> Address:
         """Return our address as the PBX of this account reaches it."""
-        upstream = self._fleet.upstream(account_id)
+        upstream = self._upstream(account_id)
         host, port = upstream.our_address if upstream is not None else flow.local
         return Address(host, port, flow.transport if upstream is None else upstream.flow.transport)
 
