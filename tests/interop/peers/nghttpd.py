@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.interop.peers.network import PATIENCE, Program, find_program, shortened, until
 
 _HEADER = re.compile(
-    r"^\[id=(?P<connection>\d+)\] \[ *[\d.]+\] recv \(stream_id=(?P<stream>\d+)\) "
+    r"^\[id=(?P<connection>\d+)\] \[ *[\d.]+\] recv \(stream_id=(?P<stream>\d+)(?:, sensitive)?\) "
     r"(?P<name>:?[^:\s]+): (?P<value>.*)$"
 )
 _FRAME = re.compile(
