@@ -1,0 +1,257 @@
+"""Makes the services and joins them. The graph has three knots, tied by `_Joints`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wakerobin.core.ids import Entropy
+from wakerobin.core.lifetime import LifetimePolicy
+from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.timers import Timers as SipTimers
+from wakerobin.core.tokens import TokenKeys
+from wakerobin.core.values import Account, Flow, PhoneFlow
+from wakerobin.net.endpoint import Endpoint
+from wakerobin.net.resolver import Resolver
+from wakerobin.ports.clock import Clock, Timers
+from wakerobin.ports.options import Options
+from wakerobin.ports.store import Store
+from wakerobin.server.policies import call_policy, destination_policy, lifetime_policies
+from wakerobin.server.pushing import PushServices
+from wakerobin.services.courier import Courier
+from wakerobin.services.dispatch.front import Front
+from wakerobin.services.dispatch.transactions import Transactions
+from wakerobin.services.enrolment import Access, Enrolment
+from wakerobin.services.fleet import Fleet
+from wakerobin.services.lives import Lives
+from wakerobin.services.phones import Phones
+from wakerobin.services.phones.proof import Doorkeeper
+from wakerobin.services.phones.routes import Address, RecordRoutes
+from wakerobin.services.relay import Relay
+from wakerobin.services.relay.ways import Ways
+from wakerobin.services.switchboard import Switchboard
+from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.services.ticker import Ticker
+from wakerobin.texts import Catalogues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What everything stands on."""
+
+    options: Options
+    store: Store
+    clock: Clock
+    timers: Timers
+    entropy: Entropy
+    key: bytes
+    """The server's secret: tokens, hashes and ids are derived from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The services of a running server."""
+
+    ground: Ground
+    endpoint: Endpoint
+    transactions: Transactions
+    lives: Lives
+    ticker: Ticker
+    courier: Courier
+    fleet: Fleet
+    phones: Phones
+    switchboard: Switchboard
+    relay: Relay
+    front: Front
+    access: Access
+    enrolment: Enrolment
+    pushing: PushServices
+
+
+def build(ground: Ground) -> Rooms:
+    """Return the rooms, joined and not yet running. Raises ConfigurationError."""
+    options, store, clock, timers = ground.options, ground.store, ground.clock, ground.timers
+    entropy, key = ground.entropy, ground.key
+    destinations = destination_policy(options)
+    lifetime = _lookup(lifetime_policies(options))
+    endpoint = Endpoint(options.sip, destinations, clock, timers)
+    transactions = Transactions(endpoint, timers, clock, entropy, SipTimers(t1=options.sip.t1 / 1000))
+    joints = _Joints()
+    lives = Lives(store, clock, lifetime, joints.is_call_held, granted_until=joints.granted_until)
+    pushing = PushServices(options.apps, store, clock, timers, entropy, destinations)
+    courier = Courier(
+        store=store,
+        clock=clock,
+        timers=timers,
+        texts=Catalogues(),
+        services=pushing.of,
+        lives=lives,
+        entropy=entropy,
+    )
+    resolver = Resolver(clock)
+    fleet = Fleet(
+        store=store,
+        clock=clock,
+        timers=timers,
+        transactions=transactions,
+        endpoint=endpoint,
+        resolver=resolver,
+        options=options,
+        lives=lives,
+        entropy=entropy,
+        server_secret=key,
+    )
+    keys = TokenKeys(key)
+    routes = RecordRoutes(keys, _listeners(endpoint), options.sip.public)
+    doorkeeper = Doorkeeper(keys, entropy)
+    phones = Phones(
+        store=store,
+        clock=clock,
+        timers=timers,
+        lives=lives,
+        doorkeeper=doorkeeper,
+        options=options.sip,
+        on_flow=joints.phone_arrived,
+    )
+    exchange = Exchange(
+        clock=clock,
+        timers=timers,
+        transactions=transactions,
+        endpoint=endpoint,
+        courier=courier,
+        routes=routes,
+        keys=keys,
+        entropy=entropy,
+        lifetime=lifetime,
+        pbx_address=_pbx_address(fleet),
+        wake_writer=joints.wake_writer,
+    )
+    switchboard = Switchboard(
+        store=store,
+        phones=phones,
+        exchange=exchange,
+        keys=keys,
+        entropy=entropy,
+        policy=lambda app: call_policy(options, options.apps.get(app)),
+    )
+    relay = Relay(
+        transactions=transactions,
+        ways=Ways(endpoint, resolver),
+        phones=phones,
+        doorkeeper=doorkeeper,
+        routes=routes,
+        upstream=fleet.upstream,
+        store=store,
+        clock=clock,
+        timers=timers,
+        entropy=entropy,
+    )
+    front = Front(
+        store=store,
+        clock=clock,
+        phones=phones,
+        relay=relay,
+        switchboard=switchboard,
+        fleet=fleet,
+        peer_of=_peer(fleet),
+        routes=routes,
+    )
+    rooms = Rooms(
+        ground=ground,
+        endpoint=endpoint,
+        transactions=transactions,
+        lives=lives,
+        ticker=Ticker(store, clock, lives, timers),
+        courier=courier,
+        fleet=fleet,
+        phones=phones,
+        switchboard=switchboard,
+        relay=relay,
+        front=front,
+        access=Access(store, clock, key, options.apps),
+        enrolment=Enrolment(store=store, clock=clock, entropy=entropy, key=key, fleet=fleet, lives=lives),
+        pushing=pushing,
+    )
+    joints.tie(rooms)
+    return rooms
+
+
+class _Joints:
+    """Callbacks to services that are made later than those that call."""
+
+    def __init__(self) -> None:
+        self._rooms: Rooms | None = None
+
+    def tie(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        transactions = rooms.transactions
+        transactions.on_request = rooms.front.receive
+        transactions.on_cancel = rooms.front.cancel
+        transactions.on_ack = rooms.front.ack
+        transactions.on_stray_response = self._stray_response
+        transactions.on_heard = rooms.phones.heard
+        transactions.on_flow_closed = self._flow_closed
+
+    def is_call_held(self, registration_id: int) -> bool:
+        return self._rooms is not None and self._rooms.switchboard.is_held(registration_id)
+
+    def granted_until(self, account_id: int) -> int | None:
+        return self._rooms.fleet.granted_until(account_id) if self._rooms is not None else None
+
+    def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
+        if self._rooms is not None:
+            self._rooms.switchboard.phone_arrived(account_id, phone)
+            self._rooms.relay.phone_arrived(account_id, phone)
+
+    def wake_writer(self) -> None:
+        if self._rooms is not None:
+            self._rooms.switchboard.wake_writer()
+
+    def _stray_response(self, message: Message, flow: Flow) -> None:
+        if self._rooms is not None:
+            self._rooms.switchboard.stray_response(message, flow)
+
+    def _flow_closed(self, flow: Flow, _reason: str) -> None:
+        if self._rooms is not None:
+            self._rooms.phones.flow_closed(flow)
+            self._rooms.fleet.flow_closed(flow)
+            self._rooms.relay.flow_closed(flow)
+
+
+def _lookup(policies: dict[str, LifetimePolicy]) -> Callable[[str], LifetimePolicy]:
+    """Lives of an app that was taken out of the configuration go on by the defaults."""
+    default = LifetimePolicy()
+    return lambda app: policies.get(app, default)
+
+
+def _listeners(endpoint: Endpoint) -> Callable[[str, int | None], bool]:
+    def is_listener(host: str, port: int | None) -> bool:
+        for listener in endpoint.listeners:
+            if listener.port != (port or 5060):
+                continue
+            if listener.address == host:
+                return True
+            if listener.is_wildcard and endpoint.local_address(listener.transport, host)[0] == host:
+                return True
+        return False
+
+    return is_listener
+
+
+def _pbx_address(fleet: Fleet) -> Callable[[Account], Address | None]:
+    def address(account: Account) -> Address | None:
+        upstream = fleet.upstream(account.id)
+        if upstream is None:
+            return None
+        host, port = upstream.our_address
+        return Address(host, port, upstream.flow.transport)
+
+    return address
+
+
+def _peer(fleet: Fleet) -> Callable[[int], str | None]:
+    def peer(account_id: int) -> str | None:
+        upstream = fleet.upstream(account_id)
+        return upstream.flow.remote[0] if upstream is not None else None
+
+    return peer
