@@ -345,6 +345,17 @@ def test_nothing_left_to_ring_is_said_and_ends_the_life_after_a_day() -> None:
     assert [send.kind for _, send in course.sent] == [PushType.TARGETS_NEEDED, PushType.EXPIRED]
 
 
+def test_after_the_user_was_asked_for_targets_no_text_says_that_calls_still_arrive() -> None:
+    course = Course()
+    course.run_until(END - DAY - HOUR)
+    course.context = replace(PHONE, has_call_target=False)
+    course.event(TargetsLeft(call=0, notice=1))
+    expires_at = course.life.expires_at
+    course.run_until(expires_at + 48 * HOUR, renewals_accepted=True)
+    assert [send.kind for _, send in course.sent] == [PushType.TARGETS_NEEDED, PushType.EXPIRED]
+    assert course.life.ended_at == expires_at + 48 * HOUR, "asking was never accepted: grace"
+
+
 def test_who_cannot_be_asked_for_targets_is_not_asked() -> None:
     course = Course()
     course.context = Context(warnable=False, renewable=True, has_call_target=False)
