@@ -186,6 +186,22 @@ async def test_due_pushes_come_by_deadline_and_not_before_their_time(store: Stor
     assert store.read(lambda tx: tx.outbox.next_due()) == NOW - 9
 
 
+async def test_in_a_backlog_due_pushes_are_found_by_deadline_however_many_are_due(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+
+    def fill(tx: Transaction) -> None:
+        for step in range(1_500):
+            kind = PushType.RENEW if step % 3 == 0 else PushType.EXPIRY_WARNING
+            tx.outbox.add(
+                push(id_, step, kind=kind, not_before=NOW + step, deadline_at=NOW - step, payload={})
+            )
+
+    await store.transact(fill)
+    for now in (0, 1, 500, 998, 999, 1_000, 1_001, 1_499):
+        last = [step for step in range(now, -1, -1) if step % 3][:50]
+        assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + now, 50))) == last  # noqa: B023 - read at once
+
+
 async def test_a_lease_hides_a_push_until_it_is_over(store: Store) -> None:
     [id_] = await enrolled(store, 1)
     await store.transact(lambda tx: [tx.outbox.add(push(id_, step)) for step in range(2)])

@@ -59,6 +59,7 @@ WHOLE = {
 # What sorts in memory, and may: a handful of rows.
 SORTED = {
     ("accounts", "by_aor"),
+    ("outbox", "due_of_few"),
     ("registrations", "of_account"),
     ("registrations", "by_sip_instance"),
     ("calls", "held"),

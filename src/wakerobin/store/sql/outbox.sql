@@ -7,6 +7,16 @@ VALUES (:slot, :registration_id, :generation, :kind, :step, :lane, :not_before, 
 ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
 RETURNING id
 
+-- ready --
+-- Count pushes that may be tried now, up to a limit.
+SELECT count(*) FROM (SELECT 1 FROM outbox WHERE try_at <= :now LIMIT :limit)
+
+-- due_of_few --
+-- Return what `due` returns where few of many may be tried now, as in an outage: looks at those few.
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload
+FROM outbox INDEXED BY outbox_try
+WHERE try_at <= :now AND lane = :lane ORDER BY deadline_at, id LIMIT :limit
+
 -- due --
 -- Return pushes of a lane that may be tried now, the earliest deadline first.
 SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload
