@@ -23,14 +23,25 @@ _CAUSES = {
     "service-worker": "the browser answered a push",
     "call": "a call was answered or declined",
     "register": "the phone registered",
-    "enrolled": "the app enrolled again",
+    "enrolled-again": "the app enrolled again",
+    "patched": "the app changed something",
     "receipt": "the app confirmed a push",
+    "changed": "the app changed it",
+    "other": "the app asked how it stands",
 }
 _ENDS = {
     "expired": "nobody used the app in time",
     "deleted": "the app deleted it",
     "targets-gone": "the app is no longer on the phone",
     "refused": "the PBX refuses the account",
+}
+
+_RECEIPTS = {
+    "received": "it arrived",
+    "shown": "it was shown",
+    "suppressed-renewed": "the app renewed itself instead of showing it",
+    "not-permitted": "the user does not allow notifications",
+    "tapped": "the user tapped it",
 }
 
 
@@ -117,11 +128,17 @@ def _gone(details: Details) -> str:
     return f"A push target is gone; the push service says: {reason}." if reason else "A push target is gone."
 
 
+def _receipt(details: Details) -> str:
+    kind = str(details.get("kind") or "")
+    return f"The phone reported of a push: {_RECEIPTS.get(kind, kind)}."
+
+
 _SENTENCES: dict[str, _Sentence] = {
     # push registrations
     "enrolled": "The app enrolled it.",
     "enrolled-again": "The app enrolled it again and got a new secret.",
     "changed": "The app changed it.",
+    "receipt": _receipt,
     "proven": _to("The PBX accepted the credentials; calls wake the phone from now on. Realm:", "realm"),
     "refused": _because("The PBX refused the credentials"),
     "renewed": _renewed,
