@@ -49,7 +49,7 @@ def message_for(
     # A warning is of no use after the end that it announces, whenever we give up delivering it.
     expires_at = int(row.payload.get("announced_at", row.deadline_at))
     head = PayloadHead(
-        id=_push_id(row, registration, target),
+        id=push_id(registration, row.generation, row.kind, row.step, target),
         registration=registration.public_id,
         generation=row.generation,
         sent_at=now,
@@ -72,12 +72,15 @@ def message_for(
     )
 
 
+def push_id(
+    registration: PushRegistration, generation: int, kind: PushType, step: int, target: PushTarget
+) -> str:
+    """Return the id of a push that is no call; receipts name it."""
+    decision = (str(generation), kind.value, str(step), str(target.id))
+    return uuid_from(keyed_hash(registration.public_id.encode()[:64], *decision))
+
+
 def _values(row: OutboxRow, addressee: Addressee) -> dict[str, str]:
     name = addressee.registration.display_name or addressee.account.aor.removeprefix("sip:")
     said = {name: str(value) for name, value in row.payload.items() if name in ("caller", "count")}
     return {"account": name, **said}
-
-
-def _push_id(row: OutboxRow, registration: PushRegistration, target: PushTarget) -> str:
-    decision = (str(row.generation), row.kind.value, str(row.step), str(target.id))
-    return uuid_from(keyed_hash(registration.public_id.encode()[:64], *decision))

@@ -96,14 +96,23 @@ class Enrolment:
         return await self._await_proof(stored, wait_s)
 
     async def patch(
-        self, app: AppOptions, registration: PushRegistration, request: PatchRequest, wait_s: float
+        self,
+        app: AppOptions,
+        registration: PushRegistration,
+        request: PatchRequest,
+        wait_s: float,
+        *,
+        cause: str = "changed",
     ) -> Refusal | None:
-        """Change a registration; new credentials replace the old only when the PBX has accepted them."""
+        """Change a registration; new credentials replace the old only when the PBX has accepted them.
+
+        `cause` is what its life is told of the use that this is.
+        """
         if request.targets is not None:
             refusal = admission.refusal_of_targets(app, request.targets)
             if refusal is not None:
                 return refusal
-        await self._store.transact(lambda tx: self._store_patch(tx, app, registration.id, request))
+        await self._store.transact(lambda tx: self._store_patch(tx, app, registration.id, request, cause))
         if request.password is None and not request.keys:
             return None
         result = await self._result(registration.id, wait_s)
@@ -258,11 +267,11 @@ class Enrolment:
             capabilities=dict(request.capabilities),
         )
         tx.registrations.update(renewed)
-        self._lives.use_in(tx, renewed.id, "enrolled-again", now)
+        self._lives.use_in(tx, renewed.id, "enrolled", now)
         return renewed
 
     def _store_patch(
-        self, tx: Transaction, app: AppOptions, registration_id: int, request: PatchRequest
+        self, tx: Transaction, app: AppOptions, registration_id: int, request: PatchRequest, cause: str
     ) -> None:
         now = self._clock.now()
         registration = tx.registrations.get(registration_id)
@@ -291,7 +300,7 @@ class Enrolment:
                     started_at=now,
                 )
             )
-        self._lives.use_in(tx, registration_id, "patched", now)
+        self._lives.use_in(tx, registration_id, cause, now)
 
     # Around it
 

@@ -1,0 +1,1 @@
+"""The operator's view: push registrations and calls, read and ended."""

@@ -1,0 +1,1 @@
+"""`/v1/push-registrations`: the API of the apps."""

@@ -1,0 +1,285 @@
+"""What apps get. Times are Unix seconds; fields that an app does not know are to be ignored."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wakerobin.core.call import CallState
+from wakerobin.core.lifetime import PlanKind, Stage
+from wakerobin.core.story import words
+from wakerobin.core.values import Account, BindingState, PushRegistration, Transport
+from wakerobin.net.endpoint import Listener
+from wakerobin.ports.store import CallRecord, StoryRow
+from wakerobin.services.fleet import BindingStatus
+from wakerobin.services.lives import LifeView
+from wakerobin.web.context import WebContext
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "id": "pr_3q2-7wABCdefGhIj",
+    "generation": 1,
+    "stage": "active",
+    "expires_at": 1_784_000_000,
+    "plan": [
+        {"kind": "renew", "at": 1_783_913_600},
+        {"kind": "warning", "at": 1_783_956_800},
+        {"kind": "warning", "at": 1_783_996_400},
+    ],
+    "warnable": True,
+    "sip": {
+        "domain": "pbx.example",
+        "instance": "urn:uuid:0d5b7a30-6a3f-8c7e-9f00-2b7a1c4d5e6f",
+        "contact_params": {"wr-reg": "pr_3q2-7wABCdefGhIj"},
+        "routes": [{"transport": "tcp", "uri": "sip:push.example.com:5060;transport=tcp;lr"}],
+        "expires_s": 3600,
+    },
+    "binding": {
+        "state": "registered",
+        "since_at": 1_783_395_200,
+        "reason_code": "",
+        "reason": "",
+        "expires_at": 1_783_395_800,
+    },
+}
+_CALL_EXAMPLE: Final[dict[str, Any]] = {
+    "call_id": "5f0c2a1e-8d1b-8c55-a3f7-0d9e8b7a6c5d",
+    "sip_call_id": "843817637684230@998sdasdh09",
+    "state": "waking",
+    "caller": {"uri": "sip:+4930123456@pbx.example", "number": "+4930123456", "name": "Ben"},
+    "started_at": 1_783_395_200,
+    "expires_at": 1_783_395_230,
+    "reason": "",
+}
+
+
+class Planned(BaseModel):
+    """A push that is planned. An app can schedule the warnings as local notifications."""
+
+    kind: PlanKind
+    at: int
+
+
+class Route(BaseModel):
+    """A way for SIP to this server: the outbound proxy of the phone."""
+
+    transport: str
+    uri: str
+
+
+class Sip(BaseModel):
+    """How the phone registers with this server, so that its calls find it."""
+
+    domain: str
+    instance: str = Field(description="`+sip.instance` of the Contact.")
+    contact_params: dict[str, str] = Field(description="Parameters of the Contact URI.")
+    routes: list[Route]
+    expires_s: int
+
+
+class Binding(BaseModel):
+    """Where the account stands at its PBX."""
+
+    state: BindingState
+    since_at: int | None
+    reason_code: str
+    reason: str
+    expires_at: int | None
+
+
+class RegistrationAnswer(BaseModel):
+    """A push registration."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: str
+    generation: int
+    stage: Stage
+    expires_at: int
+    plan: list[Planned]
+    warnable: bool = Field(description="Whether a warning can be shown on this phone.")
+    sip: Sip
+    binding: Binding
+
+
+class EnrolmentAnswer(RegistrationAnswer):
+    """A push registration with its secret, which is told this once."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "secret": "wrs_…"}]})
+
+    secret: str
+
+
+class RenewAnswer(RegistrationAnswer):
+    """A push registration after its renewal."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_EXAMPLE, "resumed": False, "clear": ["life"], "notice": None}]}
+    )
+
+    resumed: bool = Field(description="Whether it was dormant.")
+    clear: list[str] = Field(description="Collapse keys of shown notifications that the app removes.")
+    notice: str | None = Field(description="Why calls do not arrive although it lives, for the user.")
+
+
+class Caller(BaseModel):
+    """Who calls."""
+
+    uri: str
+    number: str
+    name: str
+
+
+class CallAnswer(BaseModel):
+    """A call, as this push registration sees it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CALL_EXAMPLE]})
+
+    call_id: str
+    sip_call_id: str
+    state: str = Field(
+        json_schema_extra={
+            "enum": [
+                "waking",
+                "offered",
+                "answered",
+                "answered-elsewhere",
+                "declined",
+                "cancelled",
+                "missed",
+            ]
+        }
+    )
+    caller: Caller
+    started_at: int
+    expires_at: int
+    reason: str
+
+
+class CallsAnswer(BaseModel):
+    """The calls of the last day, newest first."""
+
+    calls: list[CallAnswer]
+
+
+class Told(BaseModel):
+    """One event of a timeline."""
+
+    at: int
+    after_ms: int = Field(description="Milliseconds since the first event.")
+    event: str
+    text: str
+
+
+class TimelineAnswer(BaseModel):
+    """What happened, oldest first."""
+
+    events: list[Told]
+
+
+def registration_fields(
+    context: WebContext, registration: PushRegistration, view: LifeView, address: str
+) -> dict[str, Any]:
+    """Return what every answer says of a push registration to a phone at `address`."""
+    account = context.store.read(lambda tx: tx.accounts.get(registration.account_id))
+    assert account is not None, "a push registration outlives its account"
+    options = context.options.sip
+    return {
+        "id": registration.public_id,
+        "generation": view.life.generation,
+        "stage": view.stage,
+        "expires_at": view.life.expires_at // 1000,
+        "plan": [Planned(kind=entry.kind, at=entry.at // 1000) for entry in view.plan],
+        "warnable": view.warnable,
+        "sip": Sip(
+            domain=account.aor.rpartition("@")[2],
+            instance=registration.sip_instance,
+            contact_params={"wr-reg": registration.public_id},
+            routes=routes(context, address),
+            expires_s=options.phone_expires_max // 1000,
+        ),
+        "binding": binding_of(context, registration, account),
+    }
+
+
+def routes(context: WebContext, address: str) -> list[Route]:
+    """Return the ways to this server for a phone at `address`, streams before datagrams."""
+    found = []
+    for listener in context.endpoint.listeners:
+        host = _host_of(context, listener, address)
+        if not host:
+            continue
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        uri = f"sip:{host}:{listener.port};transport={listener.transport};lr"
+        route = Route(transport=listener.transport, uri=uri)
+        if route not in found:
+            found.append(route)
+    return sorted(found, key=lambda route: route.transport == Transport.UDP)
+
+
+def _host_of(context: WebContext, listener: Listener, address: str) -> str:
+    """Return the name of this server for a phone: the public one, else the local address of the route."""
+    if context.options.sip.public:
+        return context.options.sip.public
+    if not listener.is_wildcard:
+        return listener.address
+    if not address or (":" in address) is not (":" in listener.address):
+        return ""
+    return context.endpoint.local_address(listener.transport, address)[0]
+
+
+def binding_of(context: WebContext, registration: PushRegistration, account: Account) -> Binding:
+    """Return where the binding stands, of a proven account to proven registrations only."""
+    if account.proven and not registration.proven:
+        is_tried = context.store.read(lambda tx: tx.binding_work.trial(registration.id)) is not None
+        state = BindingState.UNPROVEN if is_tried else BindingState.REFUSED
+        status = BindingStatus(state, registration.created_at)
+    else:
+        status = context.fleet.status(account.id)
+    return Binding(
+        state=status.state,
+        since_at=status.since_at // 1000 or None,
+        reason_code=status.reason_code,
+        reason=status.reason,
+        expires_at=status.expires_at // 1000 or None,
+    )
+
+
+def notice_of(binding: Binding) -> str | None:
+    """Return what the user should read although the registration lives."""
+    is_wrong = binding.state in (BindingState.REFUSED, BindingState.CREDENTIALS_NEEDED)
+    return binding.reason or None if is_wrong else None
+
+
+def call_answer(call_id: str, record: CallRecord, registration: PushRegistration) -> CallAnswer:
+    """Return a call as one of the phones of its account sees it."""
+    state = record.state
+    if state == CallState.HELD:
+        state = "waking"
+    elif state == CallState.ANSWERED and record.answered_by != registration.id:
+        state = "answered-elsewhere"
+    return CallAnswer(
+        call_id=call_id,
+        sip_call_id=record.sip_call_id,
+        state=state,
+        caller=Caller(**{name: record.caller.get(name, "") for name in ("uri", "number", "name")}),
+        started_at=record.started_at // 1000,
+        expires_at=record.expires_at // 1000,
+        reason=record.reason,
+    )
+
+
+def timeline(rows: list[StoryRow]) -> TimelineAnswer:
+    """Return a story in words."""
+    began = rows[0].at if rows else 0
+    return TimelineAnswer(
+        events=[
+            Told(
+                at=row.at // 1000,
+                after_ms=row.at - began,
+                event=row.event,
+                text=words(row.event, row.details),
+            )
+            for row in rows
+        ]
+    )

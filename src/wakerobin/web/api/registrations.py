@@ -1,0 +1,125 @@
+"""`/v1/push-registrations/{id}`: reading, renewing, changing and ending one. Each success is a use."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from wakerobin.core.values import Ended
+from wakerobin.ports.options import AppOptions
+from wakerobin.services.enrolment import PatchRequest
+from wakerobin.services.lives import LifeView
+from wakerobin.web.api.answers import RegistrationAnswer, RenewAnswer, notice_of, registration_fields
+from wakerobin.web.api.enrolment import PATH, Wait
+from wakerobin.web.api.fields import PatchFields, RenewFields
+from wakerobin.web.api.holding import Held, Holding, note_use, use, view_of
+from wakerobin.web.api.refusals import problem_of
+from wakerobin.web.context import Context, WebContext
+from wakerobin.web.limits import Budget
+from wakerobin.web.problems import responses
+
+router = APIRouter(prefix=f"{PATH}/{{id}}", tags=["push registrations"])
+
+_HELD = ("secret-refused", "push-registration-expired", "push-registration-ended", "invalid-field")
+_READ = ("malformed-request", "too-large", "unsupported-media-type")
+_TRIED = (
+    "credentials-refused",
+    "registrar-does-not-challenge",
+    "too-many-requests",
+    "too-many-refused-credentials",
+    "registrar-busy",
+)
+
+CLEAR = ["life"]
+"""What a renewal makes untrue of the notifications that the phone shows."""
+
+
+@router.get("", summary="Read", responses=responses(*_HELD))
+async def read(context: Context, held: Held) -> RegistrationAnswer:
+    """Return the push registration, its plan and where its account stands."""
+    view = await use(context, held, "other")
+    return RegistrationAnswer(**registration_fields(context, held.registration, view, held.address))
+
+
+@router.post("/renew", summary="Renew", responses=responses(*_HELD, *_READ, "target-unusable"))
+async def renew(fields: RenewFields, context: Context, held: Held) -> RenewAnswer:
+    """Renew it: its life begins anew, and everything planned for the old one is void.
+
+    `clear` names the collapse keys of notifications that are no longer true.
+    """
+    if fields.targets is None and fields.capabilities is None:
+        view = await use(context, held, fields.cause)
+    else:
+        request = PatchRequest(
+            targets=None if fields.targets is None else tuple(one.request() for one in fields.targets),
+            capabilities=fields.capabilities.given() if fields.capabilities is not None else None,
+        )
+        view = await _change(context, held, request, 0, fields.cause)
+    answer = registration_fields(context, held.registration, view, held.address)
+    return RenewAnswer(**answer, resumed=False, clear=CLEAR, notice=notice_of(answer["binding"]))
+
+
+@router.patch("", summary="Change", responses=responses(*_HELD, *_READ, *_TRIED, "target-unusable"))
+async def patch(
+    fields: PatchFields, context: Context, held: Held, budget: Budget, wait: Wait = 0
+) -> RegistrationAnswer:
+    """Change it by JSON Merge Patch (RFC 7396).
+
+    New credentials are tried at the PBX like those of an enrolment and replace the old only when they
+    are accepted.
+    """
+    if fields.credentials is not None:
+        budget.expect()
+    view = await _change(context, held, _patch_request(fields, held, context), wait, "changed")
+    return RegistrationAnswer(**registration_fields(context, held.registration, view, held.address))
+
+
+@router.delete("", status_code=202, summary="End", responses=responses(*_HELD))
+async def delete(context: Context, held: Held) -> Response:
+    """End it. Its secrets are erased at once; our Contact is removed at the PBX soon after."""
+    await context.lives.end(held.registration.id, Ended.DELETED)
+    return Response(status_code=202)
+
+
+async def _change(
+    context: WebContext, held: Holding, request: PatchRequest, wait_s: int, cause: str
+) -> LifeView:
+    app = context.options.apps.get(held.registration.app, AppOptions())
+    refusal = await context.enrolment.patch(app, held.registration, request, wait_s, cause=cause)
+    if refusal is not None:
+        raise problem_of(refusal)
+    await note_use(context, held)
+    return view_of(context, held.registration)
+
+
+def _patch_request(fields: PatchFields, held: Holding, context: WebContext) -> PatchRequest:
+    given = fields.model_fields_set
+    lifetime_s = fields.lifetime_s
+    if "lifetime_s" in given and lifetime_s is None:
+        app = context.options.apps.get(held.registration.app, AppOptions())
+        lifetime_s = app.lifetime.lifetime // 1000
+    return PatchRequest(
+        display_name=(fields.display_name or "") if "display_name" in given else None,
+        auth_user=fields.auth_user or None,
+        password=fields.credentials.secret() if fields.credentials is not None else None,
+        keys=fields.credentials.keys() if fields.credentials is not None else (),
+        targets=None if fields.targets is None else tuple(one.request() for one in fields.targets),
+        locale=(fields.locale or "") if "locale" in given else None,
+        time_zone=(fields.time_zone or "") if "time_zone" in given else None,
+        capabilities=_capabilities(fields, held),
+        lifetime_s=lifetime_s,
+    )
+
+
+def _capabilities(fields: PatchFields, held: Holding) -> dict[str, bool] | None:
+    """Return the capabilities after the merge: null takes one back, null for all takes all back."""
+    if "capabilities" not in fields.model_fields_set:
+        return None
+    if fields.capabilities is None:
+        return {}
+    merged = dict(held.registration.capabilities)
+    for name in fields.capabilities.model_fields_set:
+        value = getattr(fields.capabilities, name)
+        merged.pop(name, None)
+        if value is not None:
+            merged[name] = value
+    return merged

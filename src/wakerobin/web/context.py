@@ -1,0 +1,45 @@
+"""What the web needs of a running server; the composition root fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from wakerobin.net.endpoint import Endpoint
+from wakerobin.ports.clock import Clock
+from wakerobin.ports.options import Options
+from wakerobin.ports.store import Store
+from wakerobin.services.enrolment import Access, Enrolment
+from wakerobin.services.fleet import Fleet
+from wakerobin.services.lives import Lives
+from wakerobin.services.switchboard import Switchboard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebContext:
+    """The services behind the API, by their own names."""
+
+    options: Options
+    store: Store
+    clock: Clock
+    endpoint: Endpoint
+    access: Access
+    enrolment: Enrolment
+    lives: Lives
+    fleet: Fleet
+    switchboard: Switchboard
+    is_ready: Callable[[], bool]
+    """Whether the server has finished starting."""
+
+
+def context_of(request: Request) -> WebContext:
+    """Return what the app was made with."""
+    context: WebContext = request.app.state.context
+    return context
+
+
+Context = Annotated[WebContext, Depends(context_of)]
+"""How a route asks for it."""

@@ -1,0 +1,155 @@
+"""What a request must be before anybody looks at it: for us, unread on the way, small, and JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wakerobin.core.addresses import networks_in
+from wakerobin.core.pacing import TokenBucket
+from wakerobin.ports.options import HttpOptions
+from wakerobin.web.context import context_of
+from wakerobin.web.problems import ProblemError, response_of
+from wakerobin.web.visitors import Visitor, visitor_of
+
+LARGEST_BODY = 16 * 1024
+BODY_PATIENCE_S = 10.0
+MOST_ADDRESSES = 20_000
+
+API = "/v1/"
+OPEN_TO_ANY_HOST = "/healthz"
+
+_JSON = ("application/json", "application/merge-patch+json")
+
+
+class Doors:
+    """Stands before every route. `scope["state"]["visitor"]` says who comes (`Visitor`)."""
+
+    def __init__(self, app: ASGIApp, options: HttpOptions, is_ready: Callable[[], bool]) -> None:
+        self._app = app
+        self._trusted = networks_in(options.trusted_proxies)
+        self._hosts = frozenset(host.lower().removesuffix(".") for host in options.hosts)
+        self._is_ready = is_ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer it with a problem."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visitor = visitor_of(scope, self._trusted)
+        scope.setdefault("state", {})["visitor"] = visitor
+        try:
+            self._expect_welcome(scope, visitor)
+            body = await _read_body(scope, receive)
+        except ProblemError as problem:
+            await response_of(problem)(scope, receive, send)
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+    def _expect_welcome(self, scope: Scope, visitor: Visitor) -> None:
+        path = scope["path"]
+        if self._hosts and path != OPEN_TO_ANY_HOST and _host(scope) not in self._hosts:
+            raise ProblemError("misdirected", "Use the server's own name.")
+        if not path.startswith(API):
+            return
+        if not visitor.is_private:
+            raise ProblemError("tls-required", "Use https:.")
+        if not self._is_ready():
+            raise ProblemError("starting", "Try again in a second.")
+
+
+class AddressBudget:
+    """So many an hour from each address. The addresses that it remembers are bounded."""
+
+    def __init__(self, per_hour: int, most_addresses: int = MOST_ADDRESSES) -> None:
+        self._per_hour = max(1, per_hour)
+        self._most = most_addresses
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def take(self, key: str, now_s: float) -> float:
+        """Count one and return 0, or the seconds until one more is allowed."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= self._most:
+                self._buckets.popitem(last=False)  # the one that was quiet for the longest time
+            bucket = self._buckets[key] = TokenBucket(self._per_hour / 3600, self._per_hour, at=now_s)
+        self._buckets.move_to_end(key)
+        return bucket.take(now_s)
+
+
+class AddressAllowance:
+    """The budget of the address that a request comes from."""
+
+    def __init__(self, request: Request) -> None:
+        self.visitor: Visitor = request.state.visitor
+        self._budget: AddressBudget = request.app.state.enrolments
+        self._clock = context_of(request).clock
+
+    def expect(self) -> None:
+        """Count one enrolment. Raises ProblemError where the address has used up its budget."""
+        wait = self._budget.take(self.visitor.key, self._clock.monotonic())
+        if wait:
+            raise ProblemError("too-many-requests", "Wait, then try again.", retry_after_s=wait)
+
+
+def _counted(budget: Annotated[AddressAllowance, Depends(AddressAllowance)]) -> Visitor:
+    budget.expect()
+    return budget.visitor
+
+
+Budget = Annotated[AddressAllowance, Depends(AddressAllowance)]
+CountedVisitor = Annotated[Visitor, Depends(_counted)]
+"""How an enrolment asks who sends it: it is counted before anything is looked at."""
+
+
+def _host(scope: Scope) -> str:
+    value = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    host = value.rpartition(":")[0] if not value.endswith("]") and ":" in value else value
+    return str(host.lower().removesuffix("."))
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the whole body. Raises ProblemError for one that is too large, too slow or no JSON."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    path: str = scope["path"]
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length[:12]) > LARGEST_BODY:
+        raise ProblemError("too-large")
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_PATIENCE_S):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return body  # gone; whoever answers finds that out
+                part: bytes = message.get("body", b"")
+                body += part
+                if len(body) > LARGEST_BODY:
+                    raise ProblemError("too-large")
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise ProblemError("malformed-request", "The body did not come within ten seconds.") from None
+    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    if body and path.startswith(API) and media_type not in _JSON:
+        raise ProblemError("unsupported-media-type", "Send application/json.")
+    return body
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    is_given = False
+
+    async def replay() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        message: dict[str, Any] = {"type": "http.request", "body": body, "more_body": False}
+        return message
+
+    return replay
