@@ -1,0 +1,25 @@
+"""The running services as the web sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wakerobin.server.building import Rooms
+from wakerobin.web.context import WebContext
+
+
+def web_context(rooms: Rooms, is_ready: Callable[[], bool]) -> WebContext:
+    """Return what the API is made with."""
+    ground = rooms.ground
+    return WebContext(
+        options=ground.options,
+        store=ground.store,
+        clock=ground.clock,
+        endpoint=rooms.endpoint,
+        access=rooms.access,
+        enrolment=rooms.enrolment,
+        lives=rooms.lives,
+        fleet=rooms.fleet,
+        switchboard=rooms.switchboard,
+        is_ready=is_ready,
+    )
