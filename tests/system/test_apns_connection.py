@@ -23,6 +23,7 @@ from wakerobin.core.pushes import (
 from wakerobin.push.connection import PoolOptions
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.pns import FakePns
+from wakerobin.testing.pns_certificates import make_server_context
 from wakerobin.testing.pns_script import GoAway, Kill, Refuse, Reset, Silence, Slow
 
 
@@ -399,6 +400,54 @@ async def test_a_server_with_another_certificate_gets_no_push(pns: FakePns, tmp_
     assert isinstance(outcome, Unavailable)
     assert "certificate" in outcome.reason.lower()
     assert pns.pushes == []
+
+
+SETTINGS = bytes.fromhex("000000040000000000")
+
+
+@pytest.mark.parametrize(
+    ("speech", "words"),
+    [
+        (b"", "connection lost"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "broke HTTP/2"),
+        (b"\xff" * 64, "broke HTTP/2"),
+        (SETTINGS + bytes.fromhex("00000401ff00000001") + b"\xff\xff\xff\xff", "broke HTTP/2"),
+        (SETTINGS + bytes.fromhex("000001060000000000") + b"x", "broke HTTP/2"),
+    ],
+)
+async def test_a_server_that_does_not_speak_http2_is_an_outcome(
+    pns: FakePns, speech: bytes, words: str
+) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(24)  # the client's preface
+        writer.write(speech)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=pns._context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        options = replace(pns.options(), url=f"https://127.0.0.1:{port}")
+        async with service_for(pns, options=options) as service:
+            outcome = await service.send(message(PushType.RENEW), soon())
+    assert isinstance(outcome, Unavailable)
+    assert words in outcome.reason
+
+
+async def test_a_server_without_http2_is_refused_by_name(pns: FakePns, tmp_path: Path) -> None:
+    context, ca_file = make_server_context(tmp_path, "127.0.0.1")
+    context.set_alpn_protocols(["http/1.1"])
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        options = replace(pns.options(), url=f"https://127.0.0.1:{port}", ca_file=str(ca_file))
+        async with service_for(pns, options=options) as service:
+            outcome = await service.send(message(PushType.RENEW), soon())
+    assert isinstance(outcome, Unavailable)
+    assert outcome.processed is False
 
 
 async def test_a_token_of_the_other_environment_is_tried_there(pns: FakePns, tmp_path: Path) -> None:

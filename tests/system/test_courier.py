@@ -367,7 +367,7 @@ async def test_many_rows_go_out_once_each_and_no_more_at_once_than_the_lane_allo
     pns.always(Slow(0.005))
     async with service_for(pns, store=store, clock=clock, timers=clock, pool=pool) as service:
         courier = courier_of(store, clock, lives, service, cap=20)
-        world = World(clock, store, lives, courier, pns, service, asyncio.ensure_future(clock.settle()))
+        world = World(clock, store, lives, courier, pns, service, asyncio.ensure_future(asyncio.sleep(0)))
         registrations = [await world.enrol(target(token)) for token in tokens]
         for registration in registrations:
             await world.decide(registration, PushType.RENEW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset, WindowUpdated
-from h2.exceptions import H2Error, StreamClosedError
+from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from wakerobin.testing.pns_rules import Seen
@@ -76,7 +77,7 @@ class PnsConnection(asyncio.Protocol):
     def answer(
         self, stream: int, headers: list[tuple[str, str]], body: bytes, *, piecewise: bool = False
     ) -> None:
-        """Send a response; nothing happens if the client has given the stream up."""
+        """Send a response; nothing happens if the client has given up the stream or the connection."""
         self._unanswered.discard(stream)
         try:
             self._h2.send_headers(stream, headers, end_stream=not body)
@@ -86,14 +87,15 @@ class PnsConnection(asyncio.Protocol):
                 self._h2.send_data(stream, body[start : start + step], end_stream=last)
                 if piecewise:
                     self._flush()
-        except StreamClosedError:
+        except ProtocolError:
             return
         self._flush()
 
     def reset(self, stream: int, code: int) -> None:
         """Send RST_STREAM."""
         self._unanswered.discard(stream)
-        self._h2.reset_stream(stream, code)
+        with contextlib.suppress(ProtocolError):  # the client was faster
+            self._h2.reset_stream(stream, code)
         self._flush()
 
     def go_away(self, last_stream: int, debug: bytes, code: int = _NO_ERROR) -> None:

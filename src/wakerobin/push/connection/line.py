@@ -174,7 +174,7 @@ class Line:
             async with asyncio.timeout(5.0):
                 await ready.ready
             if ready.is_closed or ready.is_leaving:
-                raise ConnectionError("the peer ended the connection at once")
+                raise ConnectionError(ready.reason)
         except (OSError, TimeoutError) as error:
             if connection is not None:
                 connection.abort(str(error))
