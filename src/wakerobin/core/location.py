@@ -53,12 +53,12 @@ class Locations:
 
     def registered(self, phone: PhoneFlow) -> None:
         """Take a phone's newest flow in the place of the one that it had."""
-        phones = self._by_account.setdefault(phone.account_id, {})
-        older = phones.get(phone.installation)
-        if older is not None:
-            self._drop(older)
-        elif len(phones) >= MOST_PHONES:
-            self._drop(min(phones.values(), key=lambda one: one.heard_at))
+        for older in self._of(phone.account_id):
+            if _is_same_phone(older, phone):
+                self._drop(older)
+        phones = self._of(phone.account_id)
+        if len(phones) >= MOST_PHONES:
+            self._drop(min(phones, key=lambda one: one.heard_at))
         self._by_account.setdefault(phone.account_id, {})[phone.installation] = phone
         self._on.setdefault(phone.flow, set()).add((phone.account_id, phone.installation))
         heapq.heappush(self._ends, (phone.expires_at, phone.account_id, phone.installation))
@@ -66,13 +66,13 @@ class Locations:
 
     def unregistered(self, account_id: int, contact_uri: str) -> None:
         """A phone took this Contact back (`expires=0`). One that it gave later stays."""
-        for phone in list(self._by_account.get(account_id, {}).values()):
+        for phone in self._of(account_id):
             if _is_same(phone.contact_uri, contact_uri):
                 self._drop(phone)
 
     def cleared(self, account_id: int) -> None:
         """A phone took back all Contacts of its account (`Contact: *`, RFC 3261 10.2.2)."""
-        for phone in list(self._by_account.get(account_id, {}).values()):
+        for phone in self._of(account_id):
             self._drop(phone)
 
     def closed(self, flow: Flow) -> None:
@@ -99,16 +99,17 @@ class Locations:
 
     def phones(self, account_id: int, now: float) -> list[PhoneFlow]:
         """Return the live ones of an account, the most recently heard first."""
-        phones = self._by_account.get(account_id)
-        if not phones:
-            return []
-        live = [phone for phone in phones.values() if phone.expires_at > now]
+        live = [phone for phone in self._of(account_id) if phone.expires_at > now]
         return sorted(live, key=lambda phone: -phone.heard_at)
 
     def on_flow(self, flow: Flow, now: float) -> list[PhoneFlow]:
         """Return the live phones that registered over this flow: one for each account of an app."""
         phones = [self._by_account[account_id][name] for account_id, name in self._on.get(flow, ())]
         return [phone for phone in phones if phone.expires_at > now]
+
+    def _of(self, account_id: int) -> list[PhoneFlow]:
+        phones = self._by_account.get(account_id)
+        return list(phones.values()) if phones else []
 
     def _drop(self, phone: PhoneFlow) -> None:
         phones = self._by_account[phone.account_id]
@@ -120,6 +121,18 @@ class Locations:
         if not on_flow:
             del self._on[phone.flow]
         self._count -= 1
+
+
+def _is_same_phone(older: PhoneFlow, newer: PhoneFlow) -> bool:
+    """Whether the newer flow replaces the older one.
+
+    An installation that was enrolled anew has another name; its instance, or its Contact, tells.
+    """
+    if older.installation == newer.installation:
+        return True
+    if older.instance and newer.instance:
+        return older.instance == newer.instance
+    return _is_same(older.contact_uri, newer.contact_uri)
 
 
 def _is_same(contact_uri: str, other: str) -> bool:

@@ -1,0 +1,410 @@
+"""A server with its SIP services, a PBX and phones, all in memory under a clock moved by hand.
+
+Everything is real but the sockets and the push service: `Pushes` takes every call push and shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
+
+from wakerobin.core.call import CallPolicy
+from wakerobin.core.pushes import Accepted, Outcome, PushMessage
+from wakerobin.core.sip.message import Message, parse
+from wakerobin.core.sip.timers import Timers as SipTimers
+from wakerobin.core.tokens import TokenKeys
+from wakerobin.core.values import (
+    Account,
+    Credentials,
+    Flow,
+    PhoneFlow,
+    Provider,
+    Purpose,
+    PushRegistration,
+    PushTarget,
+    Secret,
+    Transport,
+)
+from wakerobin.ports.options import AppOptions, LifetimeOptions, Options, SipOptions
+from wakerobin.ports.sip import ClientTransactionHandle
+from wakerobin.ports.store import Transaction, Trial
+from wakerobin.services.dispatch.front import Front
+from wakerobin.services.dispatch.transactions import Transactions
+from wakerobin.services.fleet import Fleet
+from wakerobin.services.lives import Lives
+from wakerobin.services.lives.context import policy_of
+from wakerobin.services.phones import Phones
+from wakerobin.services.phones.proof import Doorkeeper
+from wakerobin.services.phones.routes import Address, RecordRoutes
+from wakerobin.services.relay import Relay
+from wakerobin.services.relay.ways import Ways
+from wakerobin.services.switchboard import Switchboard
+from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.testing.clock import ManualClock
+from wakerobin.testing.memory import MemoryStore
+from wakerobin.testing.pbx import FakePbx
+from wakerobin.testing.phone import FakePhone
+from wakerobin.testing.wire import Wire, WireEndpoint
+
+T = TypeVar("T")
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+US = ("198.51.100.1", 5060)
+PBX = ("198.51.100.9", 5060)
+DOMAIN = "pbx.test"
+APP = "softphone"
+KEY = b"the secret key of this server"
+
+
+def entropy(seed: str) -> Callable[[int], bytes]:
+    """Return octets that differ from call to call and are the same in each run."""
+    count = itertools.count()
+
+    def give(octets: int) -> bytes:
+        return hashlib.shake_128(f"{seed} {next(count)}".encode()).digest(octets)
+
+    return give
+
+
+class Names:
+    """A resolver with a zone that a test writes."""
+
+    def __init__(self) -> None:
+        self.zone: dict[str, list[str]] = {DOMAIN: [PBX[0]]}
+
+    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
+        found = self.zone.get(host, [host] if host[:1].isdigit() else [])
+        return [(address, port or 5060) for address in found]
+
+
+class Pushes:
+    """The courier's door for calls: every push is accepted, and shown."""
+
+    def __init__(self) -> None:
+        self.sent: list[PushMessage] = []
+
+    def call_now(
+        self,
+        messages: list[PushMessage],
+        on_outcome: Callable[[PushMessage, Outcome], None],
+        deadline: float,
+    ) -> None:
+        self.sent += messages
+        for message in messages:
+            asyncio.get_running_loop().call_soon(on_outcome, message, Accepted())
+
+
+class World:
+    """`users` of the PBX have the password `pw-NAME`."""
+
+    def __init__(self, *users: str, sip: SipOptions | None = None) -> None:
+        self.clock = ManualClock()
+        self.wire = Wire()
+        self.names = Names()
+        self.store = MemoryStore()
+        self.pushes = Pushes()
+        self.options = Options(sip=sip or SipOptions(), apps={APP: AppOptions()})
+        self.arrived: list[PhoneFlow] = []
+        self.pbx = FakePbx({user: f"pw-{user}" for user in users or ("alice",)}, entropy=entropy("pbx"))
+        self.there = self.wire.endpoint(*PBX)
+        self.pbx.attach(self._transactions(self.there, "pbx"), self.there, self.clock)
+        self.us = self.wire.endpoint(*US)
+        self.transactions = self._transactions(self.us, "us")
+        self._numbers = itertools.count(1)
+        self._build()
+
+    def _transactions(self, endpoint: WireEndpoint, seed: str) -> Transactions:
+        made = Transactions(endpoint, self.clock, self.clock, entropy(f"{seed} branches"), SipTimers())
+        endpoint.receiver = made
+        return made
+
+    def _build(self) -> None:
+        clock, keys, ours = self.clock, TokenKeys(KEY), entropy("us")
+        policy = policy_of(LifetimeOptions())
+        self.lives = Lives(self.store, clock, lambda _app: policy, lambda _id: False)
+        self.fleet = Fleet(
+            self.store,
+            clock,
+            clock,
+            self.transactions,
+            self.us,
+            self.names,
+            self.options,
+            self.lives,
+            ours,
+            KEY,
+        )
+        self.routes = RecordRoutes(
+            keys, lambda host, port: (host, port or 5060) == US, self.options.sip.public
+        )
+        self.doorkeeper = Doorkeeper(keys, ours)
+        self.phones = Phones(
+            store=self.store,
+            clock=clock,
+            timers=clock,
+            lives=self.lives,
+            doorkeeper=self.doorkeeper,
+            options=self.options.sip,
+            on_flow=self._phone_arrived,
+        )
+        exchange = Exchange(
+            clock=clock,
+            timers=clock,
+            transactions=self.transactions,
+            endpoint=self.us,
+            courier=self.pushes,
+            routes=self.routes,
+            keys=keys,
+            entropy=ours,
+            lifetime=lambda _app: policy,
+            pbx_address=self._pbx_address,
+            wake_writer=lambda: self.switchboard.wake_writer(),
+        )
+        self.switchboard = Switchboard(
+            store=self.store,
+            phones=self.phones,
+            exchange=exchange,
+            keys=keys,
+            entropy=ours,
+            policy=lambda _app: CallPolicy(),
+        )
+        self.relay = Relay(
+            transactions=self.transactions,
+            ways=Ways(self.us, self.names),
+            phones=self.phones,
+            doorkeeper=self.doorkeeper,
+            routes=self.routes,
+            upstream=self.fleet.upstream,
+            store=self.store,
+            clock=clock,
+            timers=clock,
+            entropy=ours,
+        )
+        self.front = Front(
+            store=self.store,
+            clock=clock,
+            phones=self.phones,
+            relay=self.relay,
+            switchboard=self.switchboard,
+            fleet=self.fleet,
+            peer_of=self._peer_of,
+            routes=self.routes,
+        )
+        self.transactions.on_request = self.front.receive
+        self.transactions.on_cancel = self.front.cancel
+        self.transactions.on_ack = self.front.ack
+        self.transactions.on_heard = self.phones.heard
+        self.transactions.on_flow_closed = self._flow_closed
+
+    def _phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
+        self.arrived.append(phone)
+        self.switchboard.phone_arrived(account_id, phone)
+        self.relay.phone_arrived(account_id, phone)
+
+    def _flow_closed(self, flow: Flow, _reason: str) -> None:
+        self.phones.flow_closed(flow)
+        self.fleet.flow_closed(flow)
+        self.relay.flow_closed(flow)
+
+    def _pbx_address(self, account: Account) -> Address | None:
+        upstream = self.fleet.upstream(account.id)
+        return Address(*upstream.our_address, upstream.flow.transport) if upstream is not None else None
+
+    def _peer_of(self, account_id: int) -> str | None:
+        upstream = self.fleet.upstream(account_id)
+        return upstream.flow.remote[0] if upstream is not None else None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Let all services work."""
+        loops = (self.fleet.run(), self.phones.run(), self.relay.run(), self.switchboard.run())
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        await self.clock.settle()
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+
+    async def enrol(self, user: str = "alice", registrations: int = 1, **fields: Any) -> Account:
+        """Enrol so many installations of an account, and wait until it is proven and bound."""
+        number = next(self._numbers)
+        columns: dict[str, Any] = {
+            "slot": 0,
+            "app": APP,
+            "aor": f"sip:{user}@{DOMAIN}",
+            "auth_user": user,
+            "registrar": "",
+            "contact_user": f"random-user-of-{user}-{number}",
+            "instance": f"urn:uuid:00000000-0000-8000-8000-{number:012}",
+            "created_at": self.clock.now(),
+        }
+        account = await self.store.transact(lambda tx: tx.accounts.add(Account(**{**columns, **fields})))
+        first = await self.add_registration(account, proven=False)
+        offered = Credentials(user, password=Secret(f"pw-{user}"))
+        trial = Trial(
+            registration_id=first.id,
+            account_id=account.id,
+            credentials=offered,
+            started_at=self.clock.now(),
+        )
+        await self.store.transact(lambda tx: tx.binding_work.put_trial(trial))
+        answer = self.fleet.try_credentials(first.id)
+        await self.clock.run_until_true(answer.done, within=10 * SECOND)
+        assert answer.result().verdict == "proven", answer.result()
+        for _ in range(1, registrations):
+            await self.add_registration(account)
+        bound = self.store.read(lambda tx: tx.accounts.get(account.id))
+        assert bound is not None
+        assert self.pbx.contacts(user), "the account is not bound"
+        return bound
+
+    async def add_registration(self, account: Account, **fields: Any) -> PushRegistration:
+        """Store one more proven push registration with a target for calls."""
+        number = next(self._numbers)
+        columns: dict[str, Any] = {
+            "public_id": f"pr_{number}",
+            "account_id": account.id,
+            "app": APP,
+            "installation": f"installation {number}",
+            "sip_instance": f"urn:uuid:{number}",
+            "secret_hash": b"",
+            "proven": True,
+            "lifetime": policy_of(LifetimeOptions()).lifetime,
+            "created_at": self.clock.now(),
+        }
+
+        def work(tx: Transaction) -> PushRegistration:
+            registration = tx.registrations.add(PushRegistration(**{**columns, **fields}))
+            self.lives.begin_in(tx, registration, self.clock.now())
+            tx.targets.add(
+                PushTarget(
+                    registration_id=registration.id,
+                    provider=Provider.APNS,
+                    purposes=frozenset({Purpose.CALL}),
+                    token=Secret(f"token {registration.id}"),
+                    reported_at=self.clock.now(),
+                )
+            )
+            return registration
+
+        return await self.store.transact(work)
+
+    def phone(
+        self, user: str = "alice", address: str = "203.0.113.5", port: int = 5060, **options: Any
+    ) -> FakePhone:
+        """Make a phone at an address; it is awake and has not registered."""
+        phone = FakePhone(
+            f"sip:{user}@{DOMAIN}", f"pw-{user}", entropy=entropy(f"phone {address} {port}"), **options
+        )
+        self.move(phone, address, port)
+        return phone
+
+    def move(self, phone: FakePhone, address: str, port: int = 5060) -> None:
+        """Give a phone another network: what it had before is silent from now on."""
+        if phone.is_awake:
+            assert isinstance(phone.endpoint, WireEndpoint)
+            phone.endpoint.is_down = True
+        endpoint = self.wire.endpoint(address, port)
+        transactions = self._transactions(endpoint, f"phone {address} {port}")
+        phone.attach(US, transactions, endpoint, self.clock, self.clock)
+
+    async def registered(
+        self, user: str = "alice", address: str = "203.0.113.5", **options: Any
+    ) -> FakePhone:
+        """Make a phone and let it register."""
+        phone = self.phone(user, address, **options)
+        response = await self.do(phone.register())
+        assert response.status == 200, response
+        return phone
+
+    async def do(self, work: Coroutine[Any, Any, T], within: int = 2 * MINUTE) -> T:
+        """Let time pass until this is done."""
+        task = asyncio.create_task(work)
+        await self.clock.run_until_true(task.done, within)
+        return task.result()
+
+    async def until(self, condition: Callable[[], bool], within: int = 2 * MINUTE) -> None:
+        """Let time pass until something is so."""
+        await self.clock.run_until_true(condition, within=within)
+
+    async def run_for(self, milliseconds: int) -> None:
+        """Let time pass."""
+        await self.clock.run_until(self.clock.now() + milliseconds)
+
+    def sent_to(self, address: str) -> list[Message]:
+        """Return every message that was sent to an address, in order."""
+        return [parse(data) for flow, data in self.wire.messages if flow.remote[0] == address]
+
+    def seconds(self) -> float:
+        """Return the monotonic clock."""
+        return self.clock.monotonic()
+
+
+class Asker:
+    """Sends requests from an address of its own and collects what they get."""
+
+    def __init__(self, world: World, transactions: Transactions, endpoint: WireEndpoint) -> None:
+        self.world = world
+        self.transactions = transactions
+        self.endpoint = endpoint
+        self.responses: list[Message] = []
+        self.failures: list[str] = []
+        self.requests: list[Message] = []
+        self.acks: list[Message] = []
+        transactions.on_ack = lambda ack, _flow: self.acks.append(ack)
+
+    def send(self, request: Message, transport: Transport = Transport.UDP) -> ClientTransactionHandle:
+        """Send a request to the server."""
+        flow = self.endpoint.flow_to(transport, *US)
+        return self.transactions.request(request, flow, self.responses.append, self.failures.append)
+
+    async def ask(self, request: Message, within: int = 2 * MINUTE) -> Message:
+        """Send a request and return its final response."""
+        seen = len(self.responses)
+        self.send(request)
+        await self.world.until(lambda: self._final(seen) is not None, within)
+        final = self._final(seen)
+        assert final is not None
+        return final
+
+    def _final(self, seen: int) -> Message | None:
+        return next((one for one in self.responses[seen:] if one.status >= 200), None)
+
+
+def stranger(world: World, address: str = "203.0.113.99", port: int = 5060) -> Asker:
+    """Return somebody at an address that nobody knows."""
+    endpoint = world.wire.endpoint(address, port)
+    return Asker(world, world._transactions(endpoint, f"stranger {address}"), endpoint)
+
+
+def at_pbx(world: World) -> Asker:
+    """Return a way to send from the PBX's own address what the fake PBX does not send by itself."""
+    return Asker(world, world.pbx.transactions, world.there)
+
+
+def request(method: str, uri: str, *headers: tuple[str, str], to: str = "", tag: str = "") -> Message:
+    """Return a request outside a dialog, or with a To tag."""
+    number = next(_numbers)
+    to_tag = f";tag={tag}" if tag else ""
+    lines = [
+        ("Max-Forwards", "70"),
+        ("From", f"<sip:bob@{DOMAIN}>;tag=from{number}"),
+        ("To", f"<{to or uri}>{to_tag}"),
+        ("Call-ID", f"call-{number}"),
+        ("CSeq", f"{number} {method}"),
+        ("Contact", f"<sip:bob@{PBX[0]}:{PBX[1]}>"),
+    ]
+    replaced = {name.lower() for name, _ in headers}
+    kept = [line for line in lines if line[0].lower() not in replaced]
+    return Message.request(method, uri, [*kept, *headers])
+
+
+_numbers = itertools.count(100)
