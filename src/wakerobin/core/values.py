@@ -261,17 +261,19 @@ class Life:
     slot: int
     expires_at: int
     next_at: int | None
-    """A lower bound of the next moment at which anything can be due; None after the end."""
+    """A lower bound of the next moment at which anything can be due; None after the end, save while the
+    binding of a life whose targets are gone waits for the guard (life.md law 5)."""
     generation: int = 1
     step: int = 0
-    """How many entries of the plan were decided; only grows inside a generation."""
+    """How many entries of the plan were decided, and what came after them (core.lifetime.machine); only
+    grows inside a generation."""
     lifetime: Duration
     renewed_at: int
     """The last use."""
     renewal_sent_at: int = 0
     """When a renewal push of this generation was first handed over (accepted); 0 for never."""
     warning_tried_at: int = 0
-    """When the last warning of the plan was first tried; 0 for not yet."""
+    """When the last warning was first decided; 0 for not yet."""
     warned_at: int = 0
     """When a warning of this generation was last accepted by a push service; 0 for never."""
     warning_settled: bool = False

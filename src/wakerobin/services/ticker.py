@@ -18,7 +18,7 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-SLICE = 200
+SLICE = 100
 """Lives looked at in one transaction: a few milliseconds of the writer, then others have their turn."""
 TOMBSTONES = 30 * DAY
 STORIES = 30 * DAY
