@@ -25,7 +25,7 @@ from wakerobin.core.pushes import Accepted, Outcome, PushType, Throttled, Unavai
 from wakerobin.ports.options import HOUR, MINUTE, ApnsOptions
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import PoolOptions
-from wakerobin.push.jwt import TeamToken, TeamTokens, read_signing_key
+from wakerobin.push.jwt import TeamToken, read_signing_key
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.memory import Fault, MemoryStore
 from wakerobin.testing.pns import FakePns
@@ -62,13 +62,7 @@ async def test_it_is_what_apple_asks_for(pns: FakePns, clock: ManualClock) -> No
     assert claims == {"iss": "FAKETEAM12", "iat": clock.now() // 1000}
 
 
-async def test_all_connections_and_apps_of_a_team_show_the_same_token(
-    pns: FakePns, clock: ManualClock
-) -> None:
-    tokens = TeamTokens(MemoryStore(), clock, clock)
-    first = tokens.of(read_signing_key(pns.options(), "apps.a.apns"))
-    second = tokens.of(read_signing_key(replace(pns.options(), topic="com.example.b"), "apps.b.apns"))
-    assert first is second
+async def test_all_connections_show_the_same_token(pns: FakePns, clock: ManualClock) -> None:
     async with service_for(pns, clock=clock, timers=clock) as service:
         types = (PushType.CALL, PushType.CALL, PushType.RENEW)
         outcomes = await asyncio.gather(*(send(service, clock, type_) for type_ in types))
@@ -183,6 +177,19 @@ async def test_a_store_that_is_full_stops_no_push(pns: FakePns, clock: ManualClo
     store.break_next(Fault.BEFORE_COMMIT)
     async with service_for(pns, store=store, clock=clock, timers=clock) as service:
         assert isinstance(await send(service, clock), Accepted)
+
+
+async def test_a_push_before_the_start_takes_up_the_token_of_the_last_run_too(
+    pns: FakePns, clock: ManualClock
+) -> None:
+    store = MemoryStore()
+    first = token_of(pns, store, clock)
+    await first.start()
+    text = first.current()
+    await first.close()
+    async with service_for(pns, store=store, clock=clock, timers=clock, warm=False) as service:
+        assert isinstance(await send(service, clock), Accepted)
+    assert pns.pushes[0].headers["authorization"] == f"bearer {text}"
 
 
 async def test_a_token_that_apple_calls_expired_is_replaced_with_its_connection(

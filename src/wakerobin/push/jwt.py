@@ -130,12 +130,13 @@ class TeamToken:
 
     def current(self) -> str:
         """Return the token. Costs nothing unless the machine slept through its renewal."""
-        token = self._token
+        token = self._token or self._kept()
         if token is None or self._age(token) >= OLDEST_VALID:
             # Monotonic timers stand still while a machine is suspended. Apple would certainly refuse
             # the old token, so that signing here, once, is the faster way for this push too.
-            token = self._token = self._make()
+            token = self._make()
             self._renew(token)
+        self._token = token
         return token.text.reveal()
 
     def is_refused(self) -> None:
@@ -145,14 +146,20 @@ class TeamToken:
             self._renew(self._make())
 
     async def _begin(self) -> None:
-        kept = _parse(self._store.read(lambda tx: tx.kept.get(self._name)))
-        if kept is not None and 0 <= self._age(kept) < OLDEST_VALID:
-            self._token = kept
-        else:
+        self._token = self._kept()
+        if self._token is None:
             self._token = self._make()
             await self._keep(self._token)
         if self._users:  # none, if it was closed in the meantime
             self._plan()
+
+    def _kept(self) -> _Token | None:
+        """Return the token of the last run, if it is still good."""
+        try:
+            kept = _parse(self._store.read(lambda tx: tx.kept.get(self._name)))
+        except StoreUnavailableError:
+            return None
+        return kept if kept is not None and 0 <= self._age(kept) < OLDEST_VALID else None
 
     def _age(self, token: _Token) -> int:
         return self._clock.now() - token.issued_at
@@ -208,20 +215,3 @@ def _parse(value: bytes | None) -> _Token | None:
         return _Token(Secret(str(record["token"])), int(record["issued_at"]))
     except (ValueError, KeyError, TypeError):
         return None
-
-
-class TeamTokens:
-    """The tokens of all teams: services with the same team and key get the same one."""
-
-    def __init__(self, store: Store, clock: Clock, timers: Timers) -> None:
-        self._store = store
-        self._clock = clock
-        self._timers = timers
-        self._tokens: dict[tuple[str, str, str], TeamToken] = {}
-
-    def of(self, key: SigningKey) -> TeamToken:
-        """Return the token of this key's team."""
-        name = (key.team_id, key.key_id, key.fingerprint)
-        if name not in self._tokens:
-            self._tokens[name] = TeamToken(key, self._store, self._clock, self._timers)
-        return self._tokens[name]

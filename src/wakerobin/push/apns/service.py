@@ -47,7 +47,7 @@ class ApnsService:
     topics that it saw first.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on, then options by name
         self,
         options: ApnsOptions,
         token: TeamToken,
@@ -56,8 +56,9 @@ class ApnsService:
         *,
         pool: PoolOptions | None = None,
         second_url: str = "",
+        key: str = "apns",
     ) -> None:
-        """Raise ConfigurationError where `url` or `ca_file` cannot be used.
+        """Raise ConfigurationError, naming the setting group `key`, where `url` or `ca_file` cannot be used.
 
         `second_url` is asked when the first knows no such device and the app did not say which
         environment its token is for; empty: Apple's other environment, if `url` is one of Apple's.
@@ -65,11 +66,11 @@ class ApnsService:
         self._options = options
         self._token = token
         self._around = around
-        first = Origin.from_url(options.url, options.ca_file, policy, "apns.url")
+        first = Origin.from_url(options.url, options.ca_file, policy, f"{key}.url")
         self._pools = [Pool(first, around, pool, self._on_line)]
         second_url = second_url or _OTHER_ENVIRONMENT.get(first.host, "")
         if second_url:
-            second = Origin.from_url(second_url, options.ca_file, policy, "apns.url")
+            second = Origin.from_url(second_url, options.ca_file, policy, f"{key}.url")
             self._pools.append(Pool(second, around, pool, self._on_line))
         self._first_is_sandbox = first.host == SANDBOX_HOST
         self._has_begun = False

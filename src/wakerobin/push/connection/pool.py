@@ -29,6 +29,8 @@ _MOST_RESENDS = 5
 # with a pause, so that a wrong key or clock does not open a connection for each push.
 _WELCOME = frozenset((200, 410))
 _CLOSE_S = 2.0
+# Longer than a handshake around the world; the start of the server does not wait for more.
+_WARM_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class Pool:
         self._is_closed = False
 
     async def warm(self) -> None:
-        """Open the call connections and wait until each is open or its first attempt has failed."""
+        """Open the call connections; return when each is open or has failed once, soon in any case."""
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
@@ -87,7 +89,7 @@ class Pool:
                 self._first_results.setdefault(line, loop.create_future())
                 line.open()
         if self._first_results:
-            await asyncio.wait(list(self._first_results.values()))
+            await asyncio.wait(list(self._first_results.values()), timeout=_WARM_S)
 
     def submit(self, request: Request) -> None:
         """Take a request. An urgent one is on the wire when this returns, if a connection is free."""
