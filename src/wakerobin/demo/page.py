@@ -72,7 +72,9 @@ class Page:
     def heading(self, text: str, remark: str = "") -> None:
         """Write a heading with what has to be known to read on."""
         self.line()
-        self.line(f"{self.painted(text, 'bold')}  {self.painted(remark, 'dim')}")
+        self.line(self.painted(text, "bold"))
+        if remark:
+            self.line(self.painted(remark, "dim"))
         self.line(self.painted("─" * WIDTH, "dim"))
 
     def promise(self, sentence: str, *, is_kept: bool, why: str = "") -> bool:

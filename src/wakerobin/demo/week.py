@@ -211,8 +211,8 @@ class Week:
 async def live_a_week(page: Page) -> None:
     """Play the scene and check each of its steps."""
     page.heading(
-        "Scene 2  A registration lives, is forgotten, and ends",
-        "two virtual weeks; the bar shows the days of life that are left",
+        "Scene 2: a push registration lives, is forgotten, and ends",
+        "The real services on a clock that is moved by hand. The bar shows how many days of life are left.",
     )
     week = Week(page)
     await week.run(_scenes(week, page))
