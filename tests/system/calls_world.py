@@ -87,6 +87,7 @@ class Pushes:
 
     def __init__(self) -> None:
         self.sent: list[PushMessage] = []
+        self.over: list[str] = []
 
     def call_now(
         self,
@@ -97,6 +98,9 @@ class Pushes:
         self.sent += messages
         for message in messages:
             asyncio.get_running_loop().call_soon(on_outcome, message, Accepted())
+
+    def call_over(self, call_id: str) -> None:
+        self.over.append(call_id)
 
 
 class World:
@@ -168,9 +172,8 @@ class World:
         self.switchboard = Switchboard(
             store=self.store,
             phones=self.phones,
+            lives=self.lives,
             exchange=exchange,
-            keys=keys,
-            entropy=ours,
             policy=lambda _app: CallPolicy(),
         )
         self.relay = Relay(

@@ -1,4 +1,4 @@
-"""The exceptions that Wakerobin raises itself: a peer's fault, a person's configuration, a store that cannot serve.
+"""The exceptions that Wakerobin raises itself: a peer's fault, a configuration, a store that cannot serve.
 
 Expected outcomes are values; whatever is not one of these is a bug.
 """

@@ -128,10 +128,9 @@ def build(ground: Ground) -> Rooms:
     )
     switchboard = Switchboard(
         store=store,
+        lives=lives,
         phones=phones,
         exchange=exchange,
-        keys=keys,
-        entropy=entropy,
         policy=lambda app: call_policy(options, options.apps.get(app)),
     )
     relay = Relay(

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from wakerobin import log, metrics
 from wakerobin.core import tokens
 from wakerobin.core.call import CallPolicy, IncomingCall
 from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
-from wakerobin.core.ids import Entropy, hex_token
+from wakerobin.core.ids import hex_token
 from wakerobin.core.sip.message import Message, parse, respond
 from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
 from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, Store, Transaction
+from wakerobin.services.lives import Lives
 from wakerobin.services.phones import Phones
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.incoming import (
@@ -29,6 +31,9 @@ from wakerobin.services.switchboard.wake import wakeables
 
 _log = log.get("switchboard")
 
+LONGEST_PUSH_MS = 30_000
+"""A call push is of no use after that, however long phones are waited for."""
+
 RETRY_WRITE_S = 1.0
 """How long the writer waits when the store cannot take a call's story; the call itself never waits."""
 
@@ -40,19 +45,21 @@ class Switchboard:
         self,
         *,
         store: Store,
+        lives: Lives,
         phones: Phones,
         exchange: Exchange,
-        keys: tokens.TokenKeys,
-        entropy: Entropy,
         policy: Callable[[str], CallPolicy],
     ) -> None:
         self._store = store
+        self._lives = lives
         self._phones = phones
         self._exchange = exchange
-        self._keys = keys
-        self._entropy = entropy
         self._policy = policy
         self._lines: dict[str, Line] = {}
+        """All calls, also those that are over and stay for late answers."""
+        self._ringing: dict[str, Line] = {}
+        self._by_account: dict[int, set[str]] = {}
+        self._by_sip_call_id: dict[str, set[str]] = {}
         self._by_transaction: dict[int, Line] = {}
         self._work = asyncio.Event()
 
@@ -65,7 +72,7 @@ class Switchboard:
     def invite(self, transaction: ServerTransactionHandle, account: Account) -> None:
         """Take a call to an account: 100 at once, then whatever wakes or rings its phones."""
         request = transaction.request
-        key = call_key(self._keys.current, request, account.id)
+        key = call_key(self._exchange.keys.current, request, account.id)
         known = self._lines.get(key)
         if known is not None and not known.machine.state.is_over:
             transaction.respond(respond(request, 482, "Merged Request"))  # RFC 3261 8.2.2.2
@@ -73,7 +80,7 @@ class Switchboard:
         transaction.respond(respond(request, 100))
         now, at = self._exchange.clock.now(), self._exchange.clock.monotonic()
         machine = IncomingCall(request, self._policy(account.app), at)
-        tag = hex_token(self._entropy, 8)
+        tag = hex_token(self._exchange.entropy, 8)
         line = self._open(key, account, transaction, machine, to_tag=tag, started_at=now)
         caller = line.record.caller["name"] or line.record.caller["uri"]
         line.tell("invite", caller=caller, source=str(transaction.flow))
@@ -92,14 +99,7 @@ class Switchboard:
     def early_request(self, transaction: ServerTransactionHandle) -> bool:
         """Answer a request into the early dialog of our own 180 (sip.md 18). False: it is none."""
         request = transaction.request
-        line = next(
-            (
-                one
-                for one in self._lines.values()
-                if one.to_tag == request.to_tag and one.invite.call_id == request.call_id
-            ),
-            None,
-        )
+        line = next((one for one in self._of_dialog(request) if one.to_tag == request.to_tag), None)
         if line is None:
             return False
         if request.method == "BYE":
@@ -114,15 +114,14 @@ class Switchboard:
 
     def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         """A phone registered: it gets the calls that are held for its account."""
-        for line in list(self._lines.values()):
-            if line.account.id == account_id:
-                line.feed(line.machine.phone_arrived(phone, self._exchange.clock.monotonic()))
+        for line in self._of_account(account_id):
+            line.feed(line.machine.phone_arrived(phone, self._exchange.clock.monotonic()))
 
     def stray_response(self, message: Message, flow: Flow) -> bool:
         """Take a response to a branch of before a restart, known by its signature. False: a real stray."""
         branch = without_loop_mark(message.branch or "")
-        number = tokens.read_branch(branch, self._keys, message.call_id, message.cseq.number)
-        line = next((one for one in self._lines.values() if one.invite.call_id == message.call_id), None)
+        number = tokens.read_branch(branch, self._exchange.keys, message.call_id, message.cseq.number)
+        line = next(iter(self._of_dialog(message)), None)
         if number is None or line is None or message.status < 200:
             return False
         line.adopt_stray(number, message, flow)
@@ -138,7 +137,7 @@ class Switchboard:
             except (LookupError, SipSyntaxError, ValueError) as error:
                 _log.error("held_call_unusable", call=held.call_id, reason=str(error))
                 await self._release(held.call_id)
-        return sum(not line.machine.state.is_over for line in self._lines.values())
+        return len(self._ringing)
 
     async def _release(self, call_id: str) -> None:
         await self._store.transact(lambda tx: tx.calls.release(call_id))
@@ -185,7 +184,7 @@ class Switchboard:
 
     def is_held(self, registration_id: int) -> bool:
         """Whether a call still rings for, or waits for, this registration."""
-        return any(line.machine.awaits(registration_id) for line in self._lines.values())
+        return any(line.machine.awaits(registration_id) for line in self._ringing.values())
 
     def call_of(self, registration: PushRegistration, call_id: str) -> CallRecord | None:
         """Return the call that this registration knows under `call_id`; known 24 h."""
@@ -198,7 +197,7 @@ class Switchboard:
     def call_id_for(self, registration: PushRegistration, record: CallRecord) -> str:
         """Return the `call_id` under which this registration knows a call."""
         return registration_call_id(
-            self._keys.current, record.sip_call_id, record.from_tag, registration.public_id
+            self._exchange.keys.current, record.sip_call_id, record.from_tag, registration.public_id
         )
 
     async def wait(self, registration: PushRegistration, call_id: str, seconds: float) -> CallRecord | None:
@@ -239,10 +238,12 @@ class Switchboard:
         while True:
             await self._work.wait()
             self._work.clear()
-            written = [_Written(line) for line in self._lines.values() if line.rows or line.is_dirty]
+            written = [
+                _Written(line) for line in self._lines.values() if line.rows or line.is_dirty or line.uses
+            ]
             if written:
                 try:
-                    await self._store.transact(partial(_write, written))
+                    await self._store.transact(partial(self._write, written))
                 except StoreUnavailableError as error:
                     _log.error("call_not_stored", reason=str(error))
                     for one in written:
@@ -250,7 +251,7 @@ class Switchboard:
                     await asyncio.sleep(RETRY_WRITE_S)
                     self._work.set()
             for line in [one for one in self._lines.values() if one.machine.is_finished]:
-                if not line.rows and not line.is_dirty:
+                if not line.has_news:
                     self._forget(line)
 
     def _open(
@@ -263,6 +264,7 @@ class Switchboard:
         to_tag: str,
         started_at: int,
     ) -> Line:
+        waits_ms = round(self._policy(account.app).wake_timeout * 1000)
         line = Line(
             self._exchange,
             key=key,
@@ -272,25 +274,53 @@ class Switchboard:
             to_tag=to_tag,
             wakeables=self._store.read(lambda tx: wakeables(tx, account.id)),
             started_at=started_at,
-            expires_at=started_at + round(self._policy(account.app).wake_timeout * 1000),
+            expires_at=started_at
+            + min(round(self._policy(account.app).wake_timeout * 1000), LONGEST_PUSH_MS),
+            on_over=self._over,
         )
-        self._lines[key] = line
+        self._lines[key] = self._ringing[key] = line
+        self._by_account.setdefault(account.id, set()).add(key)
+        self._by_sip_call_id.setdefault(line.invite.call_id, set()).add(key)
         self._by_transaction[id(transaction)] = line
-        metrics.CALLS_HELD.set(len(self._lines))
+        metrics.CALLS_HELD.set(len(self._ringing))
         return line
 
+    def _over(self, line: Line) -> None:
+        self._ringing.pop(line.key, None)
+        metrics.CALLS_HELD.set(len(self._ringing))
+
     def _forget(self, line: Line) -> None:
-        self._lines.pop(line.key, None)
+        if self._lines.get(line.key) is not line:
+            return
+        del self._lines[line.key]
         self._by_transaction.pop(id(line.transaction), None)
-        metrics.CALLS_HELD.set(len(self._lines))
+        _discard(self._by_account, line.account.id, line.key)
+        _discard(self._by_sip_call_id, line.invite.call_id, line.key)
+
+    def _of_account(self, account_id: int) -> list[Line]:
+        return [self._lines[key] for key in self._by_account.get(account_id, ())]
+
+    def _of_dialog(self, message: Message) -> list[Line]:
+        return [self._lines[key] for key in self._by_sip_call_id.get(message.call_id, ())]
+
+    def _write(self, batch: list[_Written], tx: Transaction) -> None:
+        for one in batch:
+            for row in one.rows:
+                tx.stories.add(row)
+            tx.calls.put(one.record)
+            if one.held is not None:
+                tx.calls.hold(one.held)
+            elif one.record.ended_at:
+                tx.calls.release(one.line.key)
+            for registration_id in one.uses:
+                self._lives.use_in(tx, registration_id, "call", self._exchange.clock.now())
 
     def _line_of(self, registration: PushRegistration, call_id: str) -> Line | None:
         return next(
             (
                 line
-                for line in self._lines.values()
-                if line.account.id == registration.account_id
-                and self.call_id_for(registration, line.record) == call_id
+                for line in self._of_account(registration.account_id)
+                if self.call_id_for(registration, line.record) == call_id
             ),
             None,
         )
@@ -303,20 +333,20 @@ class _Written:
         self.line = line
         self.record = line.record
         self.rows, line.rows, line.is_dirty = line.rows, [], False
+        self.uses, line.uses = line.uses, []
         self.held = line.held()
 
     def undo(self) -> None:
         """The store could not take it."""
         self.line.rows[:0] = self.rows
+        self.line.uses[:0] = self.uses
         self.line.is_dirty = True
 
 
-def _write(batch: list[_Written], tx: Transaction) -> None:
-    for one in batch:
-        for row in one.rows:
-            tx.stories.add(row)
-        tx.calls.put(one.record)
-        if one.held is not None:
-            tx.calls.hold(one.held)
-        elif one.record.ended_at:
-            tx.calls.release(one.line.key)
+K = TypeVar("K")
+
+
+def _discard(index: dict[K, set[str]], name: K, key: str) -> None:
+    index[name].discard(key)
+    if not index[name]:
+        del index[name]

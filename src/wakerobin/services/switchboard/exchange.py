@@ -16,6 +16,7 @@ from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import SipEndpoint, TransactionLayer
 from wakerobin.services.phones.routes import Address, RecordRoutes
+from wakerobin.services.switchboard.incoming import registration_call_id
 from wakerobin.services.switchboard.wake import Wakeable, call_pushes
 
 
@@ -29,6 +30,10 @@ class CallPushes(Protocol):
         deadline: float,
     ) -> None:
         """Send at once; `deadline` in monotonic seconds."""
+        ...
+
+    def call_over(self, call_id: str) -> None:
+        """No push of this call (the `call_id` of its payload) may leave any more."""
         ...
 
 
@@ -57,8 +62,8 @@ class Exchange:
         self._endpoint = endpoint
         self._courier = courier
         self._routes = routes
-        self._keys = keys
-        self._entropy = entropy
+        self.keys = keys
+        self.entropy = entropy
         self._lifetime = lifetime
         self._pbx_address = pbx_address
 
@@ -72,13 +77,20 @@ class Exchange:
         """Send the call pushes of one registration; `on_outcome(accepted, reason)` for each target."""
         now = self.clock.now()
         policy = self._lifetime(wakeable.registration.app)
-        messages = call_pushes(self._keys.current, invite, wakeable, policy, now, expires_at)
+        messages = call_pushes(self.keys.current, invite, wakeable, policy, now, expires_at)
         deadline = self.clock.monotonic() + (expires_at - now) / 1000
 
         def settled(message: PushMessage, outcome: Outcome) -> None:
             on_outcome(isinstance(outcome, Accepted), _words(message, outcome))
 
         self._courier.call_now(messages, settled, deadline)
+
+    def call_over(self, invite: Message, wakeable: Wakeable) -> None:
+        """The call is over for this registration: what has not left, does not leave."""
+        public_id = wakeable.registration.public_id
+        self._courier.call_over(
+            registration_call_id(self.keys.current, invite.call_id, invite.from_tag or "", public_id)
+        )
 
     def record_routes(self, phone: PhoneFlow, account: Account, from_pbx: Flow) -> tuple[str, str]:
         """Return our two Record-Routes: the PBX's side carries the address under which *it* reaches us."""
@@ -91,7 +103,7 @@ class Exchange:
     def branch(self, sent: Message, phone: PhoneFlow) -> str:
         """Return a branch that is known again after a restart."""
         number = self._routes.installation_number(phone)
-        return tokens.branch(self._keys, sent.call_id, sent.cseq.number, number, self._entropy(6))
+        return tokens.branch(self.keys, sent.call_id, sent.cseq.number, number, self.entropy(6))
 
     def is_ours(self, uri: str) -> bool:
         """Whether a Record-Route value is one of ours."""

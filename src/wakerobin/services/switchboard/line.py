@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,6 +55,7 @@ class Line:
         wakeables: list[Wakeable],
         expires_at: int,
         started_at: int,
+        on_over: Callable[[Line], None],
     ) -> None:
         self.key = key
         self.account = account
@@ -64,9 +66,14 @@ class Line:
         self.branches: dict[str, Branch] = {}
         self.is_dirty = False
         self.rows: list[StoryRow] = []
+        self.uses: list[int] = []
+        """Registrations whose life this call renews, not yet stored."""
         self._exchange = exchange
+        self._on_over = on_over
         self._wakeables = {w.registration.id: w for w in wakeables}
         self._unsettled: dict[int, int] = {}
+        self._pending: deque[Effect] = deque()
+        self._is_feeding = False
         self._timer: Timer | None = None
         self._waiters: list[Callable[[], None]] = []
         self.record = CallRecord(
@@ -85,12 +92,27 @@ class Line:
         """The push registrations that this call may wake."""
         return list(self._wakeables)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self.rows or self.uses) or self.is_dirty
+
     # In
 
     def feed(self, effects: list[Effect]) -> None:
-        """Carry out effects of the machine, and re-arm its one timer."""
-        for effect in effects:
-            self._perform(effect)
+        """Carry out effects of the machine, and re-arm its one timer.
+
+        What an effect brings about at once (a push refused on the spot) waits until its batch is done.
+        """
+        self._pending.extend(effects)
+        if self._is_feeding:
+            return
+        self._is_feeding = True
+        try:
+            while self._pending:
+                self._perform(self._pending.popleft())
+        finally:
+            self._is_feeding = False
         if str(self.machine.state) != self.record.state:
             self._record(state=str(self.machine.state))
         self._rearm()
@@ -259,6 +281,11 @@ class Line:
             ended_at=self._exchange.clock.now(),
         )
         metrics.CALLS.labels(outcome=str(over.state)).inc()
+        if over.answered_by:
+            self.uses.append(over.answered_by)  # an answered or declined call is a use of the app
+        for registration_id in self._unsettled:
+            self._exchange.call_over(self.invite, self._wakeables[registration_id])
+        self._on_over(self)
 
     def tell(self, event: str, **details: Any) -> None:
         """Add an event to the story of this call."""
