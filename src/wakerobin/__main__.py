@@ -1,0 +1,5 @@
+"""`python -m wakerobin`."""
+
+from wakerobin.cli import main
+
+main()
