@@ -16,11 +16,15 @@ from tests.system.lives_world import (
     MINUTE,
     World,
 )
+from wakerobin.core.errors import ConfigurationError
+from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, Unavailable
 from wakerobin.core.values import (
     Duration,
     Ended,
 )
+from wakerobin.ports.options import LifetimeOptions
+from wakerobin.services.lives import policy_of
 from wakerobin.services.lives.downtime import DowntimeRecord
 from wakerobin.testing.clock import START
 from wakerobin.testing.memory import MemoryStore
@@ -151,6 +155,13 @@ async def test_downtime_is_remembered_over_restarts_and_forgotten_when_no_grace_
 
 
 # --- the policy ---
+
+
+def test_the_options_make_the_policy() -> None:
+    assert policy_of(LifetimeOptions()) == LifetimePolicy()
+    options = replace(LifetimeOptions(), warnings=(Duration(8 * DAY),))
+    with pytest.raises(ConfigurationError, match="warnings"):
+        policy_of(options)
 
 
 async def test_a_registrations_own_lifetime_takes_effect_at_the_next_use() -> None:

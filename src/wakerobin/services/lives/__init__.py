@@ -1,6 +1,7 @@
 """The lives of push registrations, stored: use, firing, the end, gone targets, proofs."""
 
+from wakerobin.services.lives.context import is_renewable, is_warnable, policy_of
 from wakerobin.services.lives.lives import LifeView, Lives
 from wakerobin.services.lives.proofs import Proof
 
-__all__ = ["LifeView", "Lives", "Proof"]
+__all__ = ["LifeView", "Lives", "Proof", "is_renewable", "is_warnable", "policy_of"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from wakerobin.core.lifetime import Context, Downtime
+from wakerobin.core.lifetime import Context, Downtime, LifetimePolicy
 from wakerobin.core.values import Provider, Purpose, PushRegistration, PushTarget
+from wakerobin.ports.options import LifetimeOptions
 
 MAY_BE_SILENT: dict[Provider, bool] = {
     Provider.APNS: True,  # background pushes, rationed by Apple
@@ -21,6 +22,11 @@ class Surroundings:
     downtime: Downtime = ()
     held_calls: frozenset[int] = frozenset()
     """Ids of registrations for which a call is held."""
+
+
+def policy_of(options: LifetimeOptions) -> LifetimePolicy:
+    """Return the policy that `[apps.NAME.lifetime]` describes. Raises ConfigurationError in words."""
+    return LifetimePolicy(**{field.name: getattr(options, field.name) for field in fields(LifetimePolicy)})
 
 
 def is_warnable(registration: PushRegistration, targets: Iterable[PushTarget]) -> bool:
