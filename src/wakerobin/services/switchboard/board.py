@@ -274,8 +274,7 @@ class Switchboard:
             to_tag=to_tag,
             wakeables=self._store.read(lambda tx: wakeables(tx, account.id)),
             started_at=started_at,
-            expires_at=started_at
-            + min(round(self._policy(account.app).wake_timeout * 1000), LONGEST_PUSH_MS),
+            expires_at=started_at + min(waits_ms, LONGEST_PUSH_MS),
             on_over=self._over,
         )
         self._lines[key] = self._ringing[key] = line
