@@ -14,6 +14,8 @@ _JITTER = 0.02
 _SHORTEST_S = 1.0
 LOOK_EVERY_S = 3_600.0
 """How often a binding is looked at between its refreshes, to notice that the PBX has dropped it."""
+_WARY_S = 900.0
+_TOO_SOON_S = 5.0
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = 2**64
@@ -47,11 +49,14 @@ def resumed_in_s(granted_s: float, account_id: int, wall_s: float, down_since_s:
     return 0.0 if missed or wall_s < down_since_s else next_in
 
 
-def look_in_s(refresh_s: float, account_id: int, wall_s: float, *, is_wary: bool) -> float | None:
-    """Return in how many seconds to look at the binding before its refresh; None for not this time.
+def look_in_s(until_refresh_s: float, account_id: int, wall_s: float, *, is_wary: bool) -> float | None:
+    """Return in how many seconds to look at the binding before its refresh; None for not before it.
 
-    Once an hour for each account, and between all refreshes while `is_wary`.
+    Once an hour for each account, and every quarter of an hour at least while `is_wary`.
     """
-    half = refresh_s / 2
+    if is_wary:
+        return min(until_refresh_s / 2, _WARY_S)
     until_hour = (phase(account_id) * LOOK_EVERY_S - wall_s) % LOOK_EVERY_S
-    return half if is_wary or until_hour < refresh_s else None
+    if until_hour < _TOO_SOON_S:
+        until_hour += LOOK_EVERY_S
+    return until_hour if until_hour < until_refresh_s else None

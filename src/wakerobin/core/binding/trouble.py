@@ -49,9 +49,9 @@ class Trouble:
 
     def is_worth_telling(self, now_s: float, bound_until_s: float) -> bool:
         """Whether it is more than a refresh that has to be repeated: the binding is, or may be, lost."""
-        if self.state is not BindingState.UNREACHABLE:
-            return self.code != "realm-unknown"
-        return self.failures > 1 or now_s >= bound_until_s
+        if self.state is not BindingState.UNREACHABLE or now_s >= bound_until_s:
+            return True
+        return self.failures > 1 and self.code != "realm-unknown"
 
 
 def troubled(before: Trouble | None, outcome: Outcome, now_s: float, jitter: float) -> tuple[Trouble, float]:

@@ -15,6 +15,7 @@ _PER_REGISTRAR_S = 600.0
 _PER_USER_S = 3_600.0
 _MOST_PER_USER = 3
 _LOOK_AGAIN_S = 0.5
+_SHORTEST_WAIT_S = 0.001  # what rounding makes nothing of would never fill the bucket
 _MOST_USERS = 10_000
 
 
@@ -88,7 +89,7 @@ class GuessingBudget:
             return Wait(0.5)
         wait = self._bucket.take(now_s)
         if wait:
-            return Wait(wait)
+            return Wait(max(wait, _SHORTEST_WAIT_S))
         if len(self._users) >= _MOST_USERS:
             self._forget_quiet(now_s)
         self._users[user] = mine

@@ -162,6 +162,7 @@ class Fleet:
             if not account.proven:
                 continue
             registrar = self._registrars.of(account)
+            registrar.resolve_soon()
             row = self._roster.add(account.id, registrar.number)
             granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
             wait_s = resumed_wait_s(account.state, self._around.jitter())

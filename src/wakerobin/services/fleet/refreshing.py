@@ -192,15 +192,13 @@ class Refreshing:
         registrar.bound(outcome, ending.expires_s)
         now, wall_s = self.agenda.now(), self._around.wall_s()
         refresh_s = refresh_in_s(outcome.granted_s, account.id, wall_s, self._around.jitter())
-        look_s = None
-        if registrar.can_look and outcome.is_listed:
-            losses = self._losses.get(account.id, Losses())
-            is_wary = losses.is_wary(self._around.clock.monotonic())
-            look_s = look_in_s(refresh_s, account.id, wall_s, is_wary=is_wary)
         self._roster.refresh[row] = now + int(refresh_s)
         self._roster.bound_until[row] = now + outcome.granted_s
         self.hops.note(row, ending.flow)
-        self.agenda.put(row, now + int(refresh_s if look_s is None else look_s))
+        if outcome.is_listed and registrar.can_look:
+            self._put_look(row, account.id)
+        else:
+            self.agenda.put(row, self._roster.refresh[row])
         _keep(self._kept, account.id, outcome.kept)
         _keep(self.service_routes, account.id, outcome.service_route)
         self._recovered(account)
@@ -208,6 +206,14 @@ class Refreshing:
         for other in registrar.take_unreachable():
             if other != row and self._roster.due[other] != NEVER:
                 self.ask(other)
+
+    def _put_look(self, row: int, account_id: int) -> None:
+        """Let the binding be looked at before its refresh, if the time for that has come."""
+        refresh, now_s = self._roster.refresh[row], self._around.clock.monotonic()
+        until_s = self.agenda.monotonic(refresh) - now_s
+        is_wary = self._losses.get(account_id, Losses()).is_wary(now_s)
+        look_s = look_in_s(until_s, account_id, self._around.wall_s(), is_wary=is_wary)
+        self.agenda.put(row, refresh if look_s is None else min(refresh, self.agenda.now() + int(look_s)))
 
     def _recovered(self, account: Account) -> None:
         trouble = self.troubles.pop(account.id, None)
@@ -246,6 +252,7 @@ class Refreshing:
             _keep_losses(self._losses, account.id, found(losses, outcome.others))
             if outcome.others and account.reason_code == ONE_CONTACT_CODE:
                 self._tell(account, BindingState.REGISTERED, "", "")
+            self._put_look(row, account.id)
             return False
         losses, is_first = lost(losses, outcome.others, self._around.clock.monotonic())
         _keep_losses(self._losses, account.id, losses)

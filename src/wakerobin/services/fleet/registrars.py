@@ -25,6 +25,7 @@ _ADDRESSES_FRESH_S = 30.0
 _HOLD_DOWN_S = 30.0
 _TURNS_AT_ONCE = 50
 _MOST_SOURCES = 256
+_SHORTEST_WAIT_S = 0.001  # a wait that rounding makes nothing of would never fill a bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class Registrar:
     def _pump_in(self, seconds: float) -> None:
         # A turn may have asked for another one, which then has set the timer.
         if self._timer is None:
-            when = self._around.clock.monotonic() + seconds
+            when = self._around.clock.monotonic() + max(seconds, _SHORTEST_WAIT_S)
             self._timer = self._around.timers.call_at(when, self._pump)
 
     async def _resolve(self) -> None:
