@@ -10,19 +10,8 @@ from wakerobin.core.addresses import DestinationPolicy, networks_in
 from wakerobin.core.call import CallPolicy
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.lifetime import LifetimePolicy
-from wakerobin.ports.options import AppOptions, LifetimeOptions, Options
-
-
-def lifetime_policy(options: LifetimeOptions) -> LifetimePolicy:
-    """Return the policy of one app's lives."""
-    return LifetimePolicy(
-        lifetime=options.lifetime,
-        renewal_from=options.renewal_from,
-        renewal_every=options.renewal_every,
-        warnings=options.warnings,
-        grace_limit=options.grace_limit,
-        unregistered_limit=options.unregistered_limit,
-    )
+from wakerobin.ports.options import AppOptions, Options
+from wakerobin.services.lives import policy_of
 
 
 def lifetime_policies(options: Options) -> dict[str, LifetimePolicy]:
@@ -30,7 +19,7 @@ def lifetime_policies(options: Options) -> dict[str, LifetimePolicy]:
     policies = {}
     for name, app in options.apps.items():
         try:
-            policies[name] = lifetime_policy(app.lifetime)
+            policies[name] = policy_of(app.lifetime)
         except ConfigurationError as error:
             raise ConfigurationError(f"apps.{name}: {error}") from None
     return policies
