@@ -188,8 +188,10 @@ def record(call_id: str = "call-1", **changes: Any) -> CallRecord:
     values: dict[str, Any] = {
         "call_id": call_id,
         "sip_call_id": "abc@pbx",
+        "from_tag": "a-tag",
         "account_id": 1,
         "state": "waking",
+        "answered_by": 7,
         "caller": {"uri": "sip:bob@pbx.example", "number": "", "name": "Bob"},
         "started_at": NOW,
         "expires_at": NOW + 30_000,

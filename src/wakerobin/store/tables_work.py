@@ -115,7 +115,13 @@ class CallTable:
         return [_held(row) for row in self._session.all(_CALLS["held"])]
 
     def put(self, record: CallRecord) -> None:
-        said = {"sip_call_id": record.sip_call_id, "caller": record.caller, "reason": record.reason}
+        said = {
+            "sip_call_id": record.sip_call_id,
+            "from_tag": record.from_tag,
+            "answered_by": record.answered_by,
+            "caller": record.caller,
+            "reason": record.reason,
+        }
         values = {
             "call_id": record.call_id,
             "account_id": record.account_id,
@@ -186,8 +192,10 @@ def _record(row: Row) -> CallRecord:
     return CallRecord(
         call_id=call_id,
         sip_call_id=heard["sip_call_id"],
+        from_tag=heard["from_tag"],
         account_id=account_id,
         state=state,
+        answered_by=heard["answered_by"],
         caller=heard["caller"],
         started_at=started_at,
         expires_at=expires_at,
