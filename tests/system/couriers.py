@@ -21,7 +21,7 @@ from wakerobin.core.pushes import (
 )
 from wakerobin.core.values import Account, Duration, Life, Purpose, PushRegistration, PushTarget
 from wakerobin.ports.options import HOUR, SECOND, LifetimeOptions
-from wakerobin.ports.store import OutboxRow, Transaction
+from wakerobin.ports.store import OutboxRow, Store, Transaction
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import PoolOptions
 from wakerobin.services import story
@@ -41,12 +41,17 @@ class World:
     """A server's middle: store, lives and courier on a clock that is moved by hand, pushing for real."""
 
     clock: ManualClock
-    store: MemoryStore
+    store: Store
     lives: Lives
     courier: Courier
     pns: FakePns
     service: ApnsService
     running: asyncio.Task[None]
+
+    @property
+    def memory(self) -> MemoryStore:
+        assert isinstance(self.store, MemoryStore)
+        return self.store
 
     async def enrol(self, *targets: PushTarget, **changes: object) -> PushRegistration:
         """Add a proven push registration; by default with the two tokens of an iPhone."""
@@ -131,9 +136,7 @@ class World:
         assert len(self.pns.pushes) == count
         return self.pns.pushes
 
-    def call(
-        self, registration: PushRegistration, call_id: str = "call-1", **head: object
-    ) -> list[PushMessage]:
+    def call(self, registration: PushRegistration, call_id: str = "call-1") -> list[PushMessage]:
         """Build the pushes of a call, as the switchboard does."""
         now = self.clock.now()
         life = self.life(registration)
@@ -159,9 +162,11 @@ def policy(_app: str) -> LifetimePolicy:
 
 
 @contextlib.asynccontextmanager
-async def running_world(pns: FakePns) -> AsyncIterator[World]:
-    clock = ManualClock()
-    store = MemoryStore()
+async def running_world(
+    pns: FakePns, clock: ManualClock | None = None, store: Store | None = None
+) -> AsyncIterator[World]:
+    clock = clock or ManualClock()
+    store = store or MemoryStore()
     lives = Lives(store, clock, policy, lambda _id: False)
     pool = PoolOptions(bulk_rate=1e6)
     async with service_for(pns, store=store, clock=clock, timers=clock, pool=pool) as service:
@@ -175,7 +180,7 @@ async def running_world(pns: FakePns) -> AsyncIterator[World]:
 
 
 def courier_of(
-    store: MemoryStore, clock: ManualClock, lives: Lives, service: ApnsService | None, **caps: int
+    store: Store, clock: ManualClock, lives: Lives, service: ApnsService | None, **caps: int
 ) -> Courier:
     options = LaneOptions()
     return Courier(

@@ -14,9 +14,10 @@ from wakerobin.core.pushes import (
     PushType,
 )
 from wakerobin.core.values import Purpose
-from wakerobin.ports.options import HOUR, MINUTE, SECOND
+from wakerobin.ports.options import HOUR, MINUTE, SECOND, StoreOptions
 from wakerobin.push.connection import PoolOptions
 from wakerobin.services.lives import Lives
+from wakerobin.store import open_store
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.memory import Fault, MemoryStore
 from wakerobin.testing.pns import FakePns
@@ -213,7 +214,7 @@ async def test_a_store_that_is_full_while_a_push_leaves_neither_loses_nor_repeat
     world.pns.next(Slow(0.05))
     await world.decide(registration, PushType.EXPIRED)
     await in_real_time(lambda: any(connection.most_streams for connection in world.pns.connections))
-    world.store.break_next(*[Fault.BEFORE_COMMIT] * 5)
+    world.memory.break_next(*[Fault.BEFORE_COMMIT] * 5)
     await world.pns.wait_for(lambda push: True)
     await world.until(lambda: world.waiting() is None, within=10 * MINUTE)
     assert len(world.pns.pushes) == 1
@@ -222,11 +223,11 @@ async def test_a_store_that_is_full_while_a_push_leaves_neither_loses_nor_repeat
 
 async def test_a_store_that_is_full_when_a_push_is_claimed_delays_it(world: World) -> None:
     registration = await world.enrol()
-    world.store.break_next(Fault.BEFORE_COMMIT)
+    world.memory.break_next(Fault.BEFORE_COMMIT)
     with pytest.raises(Exception, match="told to fail"):
         await world.decide(registration, PushType.EXPIRED)
     await world.decide(registration, PushType.EXPIRED)
-    world.store.break_next(*[Fault.BEFORE_COMMIT] * 3)
+    world.memory.break_next(*[Fault.BEFORE_COMMIT] * 3)
     await world.until(lambda: len(world.pns.pushes) == 1 and world.waiting() is None, within=MINUTE)
 
 
@@ -235,7 +236,7 @@ async def test_after_a_kill_a_push_in_flight_goes_out_again_under_the_same_id(wo
     world.pns.next(Silence())
     await world.decide(registration, PushType.EXPIRED)
     await in_real_time(lambda: len(world.pns.pushes) == 1)
-    store = world.store.restarted()
+    store = world.memory.restarted()
     world.running.cancel()
     await asyncio.wait([world.running])
     lives = Lives(store, world.clock, policy, lambda _id: False)
@@ -246,3 +247,31 @@ async def test_after_a_kill_a_push_in_flight_goes_out_again_under_the_same_id(wo
     first, second = world.pns.pushes
     assert first.headers["apns-id"] == second.headers["apns-id"]
     assert first.headers["apns-collapse-id"] == second.headers["apns-collapse-id"]
+
+
+async def test_the_outbox_of_a_file_is_carried_out_and_a_restart_takes_up_what_was_in_flight(
+    pns: FakePns, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    places = (tmp_path / "data", tmp_path / "keys" / "vault.key")
+    store = open_store(StoreOptions(), *places, clock)
+    async with running_world(pns, clock, store) as world:
+        registration = await world.enrol()
+        await world.decide(registration, PushType.RENEW)
+        await in_real_time(lambda: pns.pushes and world.waiting() is None)
+        assert world.life(registration).renewal_sent_at == clock.now()
+        pns.next(Silence())
+        await world.decide(registration, PushType.EXPIRY_WARNING, step=9)
+        await in_real_time(lambda: len(pns.pushes) == 2)
+        world.running.cancel()
+        await asyncio.wait([world.running])
+    await store.close()
+    store = open_store(StoreOptions(), *places, clock)
+    async with running_world(pns, clock, store) as world:
+        await in_real_time(lambda: len(pns.pushes) == 3 and world.waiting() is None)
+        assert "warning-sent" in world.told(registration)
+    await store.close()
+    _, first, second = pns.pushes
+    assert first.headers["apns-id"] == second.headers["apns-id"]
+    # The provider token is kept sealed in the same file: Apple saw one for both runs.
+    assert first.headers["authorization"] == second.headers["authorization"]
