@@ -263,6 +263,10 @@ class Baresip:
             what=f"{count} x {start} at {self.name}",
         )
 
+    async def wait_ringing(self, *, count: int = 1, within: float = PATIENCE) -> None:
+        """Wait until it rings for its `count`-th call. (The event may precede the control connection.)"""
+        await self.wait_message("SIP/2.0 180", sent=True, count=count, within=within)
+
     def log_text(self) -> str:
         """Its log with every SIP message."""
         lines = self._program.output().replace("\r\n", "\n").splitlines()

@@ -57,6 +57,12 @@ class Lab:
         await self.keep(peer).start()
         return peer
 
+    def folder(self, name: str) -> Path:
+        """A new folder, gone with the test."""
+        made = self._folder / name
+        made.mkdir()
+        return made
+
     def certificate(self, *names: str) -> Certificate:
         """A certificate for these addresses and host names."""
         issued = self._authority.issue_cert(*names)

@@ -1,0 +1,134 @@
+"""The whole cast of a test: a PBX, a push service, the server between them; callers and phones on demand."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.interop.peers.baresip import Baresip, PhoneAccount
+from tests.interop.peers.kamailio import Kamailio
+from tests.interop.peers.lab import Lab
+from tests.interop.peers.pushes import PushEnd
+from tests.interop.peers.sipp import Call, Sipp
+from tests.interop.peers.wakerobin import Installation, Wakerobin
+from tests.interop.peers.wire import Message
+
+CALLER = "bob"
+USERS = {"alice": "pw-alice", CALLER: "pw-bob"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Made by `a_scene`. Everything in it ends with its laboratory."""
+
+    lab: Lab
+    pbx: Kamailio
+    pns: PushEnd
+    server: Wakerobin
+
+    async def enrol(self, user: str = "alice", **fields: object) -> Installation:
+        """Enrol an installation; the account is registered at the PBX when this returns."""
+        return await self.server.enrol(user, f"pw-{user}", self.pbx.address, **fields)
+
+    async def calls(
+        self,
+        scenario: str,
+        *,
+        callees: Sequence[str] = ("alice",),
+        transport: str = "udp",
+        count: int = 1,
+        concurrent: int | None = None,
+        delay_ms: int = 0,
+        reinvite: bool = False,
+        status: int = 0,
+    ) -> Sipp:
+        """Let SIPp call through the PBX as a scenario says."""
+        caller = Sipp(
+            scenario,
+            *self.lab.place(),
+            target=self.pbx.place,
+            transport=transport,
+            calls=[Call(CALLER, USERS[CALLER], callee) for callee in callees],
+            count=count,
+            rate=200,
+            concurrent=concurrent,
+            delay_ms=delay_ms,
+            reinvite=reinvite,
+            status=status,
+        )
+        return await self.lab.start(caller)
+
+    def sleeping_phone(
+        self, user: str = "alice", *, transport: str = "udp", answers: bool = False, expires: int = 300
+    ) -> Baresip:
+        """A phone with its normal password and the server as outbound proxy. `wake` it by the push."""
+        account = PhoneAccount(
+            user,
+            f"pw-{user}",
+            self.server.address,
+            transport=transport,
+            answers=answers,
+            expires=expires,
+        )
+        return self.lab.keep(Baresip(*self.lab.place(), [account]))
+
+    async def awake_phone(
+        self, user: str = "alice", *, transport: str = "udp", answers: bool = False
+    ) -> Baresip:
+        """A phone that has registered with the server already."""
+        phone = self.sleeping_phone(user, transport=transport, answers=answers)
+        await phone.wake()
+        await phone.wait_registered()
+        return phone
+
+    async def desk_phone(self, scenario: str, *, user: str = "alice", status: int = 0) -> Sipp:
+        """A phone that registers with the PBX itself, beside the server, and then follows a scenario."""
+        ip, port = self.lab.place()
+        desk = await self.lab.start(
+            Sipp(scenario, ip, port, delay_ms=100, status=status, keys={"user": "desk"})
+        )
+        registering = Sipp(
+            "register",
+            ip,
+            port + 1,
+            target=self.pbx.place,
+            calls=[Call(user, USERS.get(user, f"pw-{user}"))],
+            keys={"contact_port": port, "expires": 600},
+        )
+        await (await self.lab.start(registering)).succeeded()
+        return desk
+
+    def finals(self, method: str = "INVITE") -> set[tuple[str, int, str]]:
+        """What the PBX was told in the end, retransmissions left out: (Call-ID and CSeq, status, To tag)."""
+        found = set()
+        for message in self.pbx.messages():
+            status = message.status
+            if message.sent or status is None or status < 200 or message.method != method:
+                continue
+            if self.is_from_server(message):
+                tag = message.header("To").partition("tag=")[2]
+                found.add((f"{message.call_id} {message.header('CSeq')}", status, tag))
+        return found
+
+    def is_from_server(self, message: Message) -> bool:
+        """Whether the PBX got this message from the server's address."""
+        return message.source.split(":")[1] == self.server.ip
+
+
+async def a_scene(
+    lab: Lab,
+    *,
+    users: Mapping[str, str] | None = None,
+    sha256: bool = False,
+    max_expires: int = 3600,
+    sip: Mapping[str, object] | None = None,
+    app: Mapping[str, object] | None = None,
+) -> Scene:
+    """Start a PBX with these users (and the caller), a push service, and the server under test."""
+    known = {**USERS, **(users or {})}
+    pbx = await lab.start(Kamailio(*lab.place(), known, sha256=sha256, max_expires=max_expires))
+    ip, _ = lab.place()
+    pns = await lab.start(PushEnd(lab.folder(f"pns-{secrets.token_hex(4)}"), ip))
+    server = Wakerobin(*lab.place(), pns.options(), ["pbx.test", pbx.ip], sip=sip, app=app)
+    return Scene(lab, pbx, pns, await lab.start(server))
