@@ -64,5 +64,8 @@ class Pocket:
         self.sent.append(Sent(self.clock.now(), message))
         self.on_push(message)
         if message.type is PushType.RENEW and not self.is_in_drawer:
-            self.timers.call_at(self.clock.monotonic() + WAKES_AFTER_S, self.on_renewal)
+            self._wake()
         return Accepted(message.id)
+
+    def _wake(self) -> None:
+        self.timers.call_at(self.clock.monotonic() + WAKES_AFTER_S, self.on_renewal)
