@@ -26,6 +26,7 @@ from wakerobin.ports.options import (
     SipOptions,
     StoreOptions,
 )
+from wakerobin.settings.checks import check
 from wakerobin.settings.durations import parse_duration
 
 ENVIRONMENT = "WAKEROBIN_"
@@ -95,6 +96,8 @@ def _put(raw: dict[str, Any], keys: list[str], text: str, source: str) -> None:
     if keys[1] not in hints:
         raise ConfigurationError(f"{source}: there is no option {keys[1]} in [{keys[0]}]")
     table = raw.setdefault(keys[0], {})
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"[{keys[0]}] is a table of options and has no value of its own")
     table[keys[1]] = _from_text(text, hints[keys[1]])
 
 
@@ -185,50 +188,5 @@ def _validated(prepared: dict[str, Any], place: str) -> Options:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"{place}: {key}: {first['msg']}") from None
-    for name, app in options.apps.items():
-        _check_app(name, app, place)
-    _check_choices(options, place)
+    check(options, place)
     return options
-
-
-def _check_choices(options: Options, place: str) -> None:
-    choices = {
-        "sip.ringback": (options.sip.ringback, ("immediate", "pushed", "device")),
-        "sip.call_sources_policy": (options.sip.call_sources_policy, ("learn", "strict")),
-        "log.level": (options.log.level, ("debug", "info", "warning", "error")),
-        "log.format": (options.log.format, ("auto", "text", "json")),
-    }
-    for key, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ConfigurationError(f"{place}: {key} = {value!r}: choose one of {', '.join(allowed)}")
-    if bool(options.http.tls_cert) != bool(options.http.tls_key):
-        raise ConfigurationError(f"{place}: http.tls_cert and http.tls_key go together")
-
-
-def _check_app(name: str, app: AppOptions, place: str) -> None:
-    where = f"{place}: apps.{name}"
-    if not app.enrolment_key:
-        raise ConfigurationError(f"{where}.enrolment_key: is missing; make one with `openssl rand -hex 16`")
-    if app.decline not in ("all", "this-phone"):
-        raise ConfigurationError(f"{where}.decline = {app.decline!r}: choose one of all, this-phone")
-    if not 400 <= app.decline_code <= 699:
-        raise ConfigurationError(f"{where}.decline_code = {app.decline_code}: is no SIP refusal (400-699)")
-    _check_life(app.lifetime, where)
-    if app.apns is not None:
-        _check_apns(app.apns, app.lifetime, where)
-
-
-def _check_life(life: LifetimeOptions, where: str) -> None:
-    if life.lifetime <= 0 or life.renewal_every <= 0:
-        raise ConfigurationError(f"{where}.lifetime: lifetime and renewal_every are longer than 0")
-    for lead in life.warnings:
-        if lead >= life.lifetime:
-            raise ConfigurationError(f"{where}.lifetime.warnings: a warning before the life begins is none")
-
-
-def _check_apns(apns: ApnsOptions, life: LifetimeOptions, where: str) -> None:
-    for key in ("key_file", "key_id", "team_id", "topic"):
-        if not getattr(apns, key):
-            raise ConfigurationError(f"{where}.apns.{key}: is missing")
-    if ".push.apple.com" in apns.url and life.renewal_every < 20 * 60_000:
-        raise ConfigurationError(f"{where}.lifetime.renewal_every: Apple takes 2 or 3 an hour; 20m at least")

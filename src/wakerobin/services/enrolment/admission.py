@@ -7,7 +7,7 @@ import re
 from wakerobin.core.addresses import matches_host
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip import uri as sip_uri
-from wakerobin.core.values import Account, Duration, Purpose, Transport
+from wakerobin.core.values import Account, Duration, Provider, Purpose, Transport
 from wakerobin.ports.options import AppOptions
 from wakerobin.services.enrolment.requests import EnrolRequest, Refusal, TargetRequest
 
@@ -74,8 +74,12 @@ def refusal_of_targets(app: AppOptions, targets: tuple[TargetRequest, ...]) -> R
         return Refusal("invalid-field", "between one and four targets", "/targets")
     if not any(Purpose.CALL in target.purposes for target in targets):
         return Refusal("invalid-field", "at least one target takes calls", "/targets")
+    seen: set[tuple[Provider, str]] = set()
     for index, target in enumerate(targets):
         pointer = f"/targets/{index}"
+        if (target.provider, target.token.reveal()) in seen:
+            return Refusal("invalid-field", "is listed twice; name both purposes in one", pointer)
+        seen.add((target.provider, target.token.reveal()))
         if app.apns is None:
             return Refusal("target-unusable", "this app has no APNs credentials here", pointer)
         if not _APNS_TOKEN.match(target.token.reveal()):
