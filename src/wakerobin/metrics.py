@@ -52,7 +52,6 @@ RELAYED = _counter("relayed", "Requests within dialogs and from phones that were
 
 PUSHES = _counter("pushes", "Pushes by what the push service said.", "provider", "lane", "outcome")
 PUSH_SECONDS = _histogram("push_seconds", "From the wish to push to the service's answer.", _FAST, "lane")
-PUSHES_WAITING = _gauge("pushes_waiting", "Pushes that were decided and are not settled.", "lane")
 PUSH_CONNECTIONS = _gauge("push_connections", "Connections to push services that are open.", "provider")
 
 LIVES = _gauge("lives", "Push registrations by `living` or the reason of their end.", "state")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.ids import Entropy
 from wakerobin.core.values import Provider
@@ -32,10 +34,11 @@ class PushServices:
         for name, app in apps.items():
             if app.apns is None:
                 continue
-            key = read_signing_key(app.apns, f"apps.{name}.apns")
+            group = f"apps.{name}.apns"
+            key = read_signing_key(app.apns, group)
             team = (key.team_id, key.key_id, key.fingerprint)
             token = tokens.setdefault(team, TeamToken(key, store, clock, timers))
-            self._services[name, Provider.APNS] = ApnsService(app.apns, token, around, policy)
+            self._services[name, Provider.APNS] = ApnsService(app.apns, token, around, policy, key=group)
 
     def of(self, app: str, provider: Provider) -> PushService | None:
         """Return the service of an app, None where it has no credentials for that provider."""
@@ -43,8 +46,7 @@ class PushServices:
 
     async def warm(self) -> None:
         """Open the connections that calls must not wait for."""
-        for service in self._services.values():
-            await service.warm()
+        await asyncio.gather(*(service.warm() for service in self._services.values()))
 
     async def close(self) -> None:
         """Close every connection."""

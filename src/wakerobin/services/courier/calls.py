@@ -53,6 +53,7 @@ class CallPushes:
     def __init__(self, around: Around) -> None:
         self._around = around
         self._pushes: dict[tuple[str, int], _CallPush] = {}
+        self._of_call: dict[str, list[_CallPush]] = {}
         self._to_note: deque[tuple[PushTarget, Outcome]] = deque()
         self._woken = asyncio.Event()
 
@@ -66,6 +67,7 @@ class CallPushes:
             if known is None:
                 deadline_at = self._around.clock.now() + max(0, round((deadline - now) * 1000))
                 push = self._pushes[key] = _CallPush(message, deadline, deadline_at, now, [on_outcome])
+                self._of_call.setdefault(_call_id(message), []).append(push)
                 self._try(push)
             elif known.outcome is None:
                 known.listeners.append(on_outcome)
@@ -74,8 +76,8 @@ class CallPushes:
 
     def call_over(self, call_id: str) -> None:
         """The call (the `call_id` of its payload) is over: no push of it may leave any more."""
-        for push in self._pushes.values():
-            if push.message.payload.get("call_id") == call_id and push.outcome is None:
+        for push in self._of_call.get(call_id, ()):
+            if push.outcome is None:
                 self._end(push)
 
     async def run(self) -> None:
@@ -162,3 +164,8 @@ class CallPushes:
             if push.outcome is None or push.began > now - _REMEMBERED_S:
                 return
             del self._pushes[key]
+            self._of_call.pop(_call_id(push.message), None)
+
+
+def _call_id(message: PushMessage) -> str:
+    return str(message.payload.get("call_id", ""))

@@ -46,8 +46,7 @@ def message_for(
 ) -> PushMessage:
     """Build the push of a row for one target. Its id is the same for every attempt."""
     registration, life = addressee.registration, addressee.view.life
-    # A warning is of no use after the end that it announces, whenever we give up delivering it.
-    expires_at = int(row.payload.get("announced_at", row.deadline_at))
+    expires_at = _announced_end(row, now) or row.deadline_at
     head = PayloadHead(
         id=push_id(registration, row.generation, row.kind, row.step, target),
         registration=registration.public_id,
@@ -55,7 +54,7 @@ def message_for(
         sent_at=now,
         expires_at=expires_at,
         stage=addressee.view.stage,
-        life_expires_at=life.expires_at,
+        life_expires_at=max(life.expires_at, _announced_end(row, now)),
     )
     count = int(row.payload.get("count", 0))
     text = texts.text(row.kind, registration.locale, registration.app, _values(row, addressee))
@@ -70,6 +69,16 @@ def message_for(
         expires_at=expires_at,
         collapse_key=_COLLAPSE_KEYS.get(row.kind, ""),
     )
+
+
+def _announced_end(row: OutboxRow, now: int) -> int:
+    """Return the end that a warning announces, 0 for what is none: an overdue life waits for its warning.
+
+    The warning is of no use after it, whenever we give up delivering it.
+    """
+    if "announced_at" not in row.payload:
+        return 0
+    return max(int(row.payload["announced_at"]), now + int(row.payload.get("lead", 0)))
 
 
 def push_id(
