@@ -185,6 +185,21 @@ async def test_a_forged_token_gets_481_and_reaches_nobody() -> None:
         assert len(at_phone.requests) == before
 
 
+async def test_a_request_whose_way_nobody_can_read_gets_400() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call, at_phone = await talking(world, phone)
+        broken = in_dialog(call, "INFO")
+        first = broken.values("route")[0]
+        broken.remove("route")
+        broken.add("Route", first)
+        broken.add("Route", "<sip:>")
+        assert (await at_pbx(world).ask(broken)).status == 400
+        assert not came(at_phone, "INFO")()
+
+
 async def test_a_request_with_a_to_tag_and_no_token_gets_481() -> None:
     world = World()
     async with world.running():

@@ -148,6 +148,10 @@ class FakePhone:
         async with asyncio.timeout(within):
             return await self._register(contact or self._contact_header(), seconds)
 
+    def forget_challenge(self) -> None:
+        """Begin anew: the next REGISTER goes out without an answer."""
+        self._challenge = None
+
     async def unregister(self) -> Message:
         """Take the Contact back (`expires=0`)."""
         return await self.register(expires=0)

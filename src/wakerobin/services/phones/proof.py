@@ -60,14 +60,14 @@ class Doorkeeper:
     ) -> Proof:
         """Judge the Authorization of a REGISTER against the accounts of an AOR (one for each app at most)."""
         answers = answers_in(request)
-        realms = {_realm(aor, None)}
+        realms = set()
         for account, credentials in candidates:
             realms.add(_realm(aor, account))
             for answer in answers:
                 if _is_right(answer, account, credentials, request):
                     return Proof(self._freshness(answer, aor, now_s, source), account)
-        # Whoever answers another realm (the PBX's of yesterday) has shown no wrong password here.
-        is_for_us = any(answer.realm in realms for answer in answers)
+        # Whoever answers another realm (ours of before the proof) has shown no wrong password here.
+        is_for_us = any(answer.realm in (realms or {_realm(aor, None)}) for answer in answers)
         return Proof(Verdict.WRONG if is_for_us else Verdict.ASK)
 
     def issued(self, value: str, aor: str) -> bool:
