@@ -289,6 +289,18 @@ def test_a_cancel_is_the_end_whenever_it_comes() -> None:
         assert one.phone_arrived(phone(port=6000), 3.0) == []
 
 
+def test_an_answer_that_crosses_the_cancel_and_goes_upstream_is_an_answered_call() -> None:
+    one = call()
+    key = key_of(one.start([phone()], [1], 0.0))
+    one.receive(key, answer(180), 1.0)
+    assert over(one.cancel("", 2.0)).state is CallState.CANCELLED
+    answered = one.receive(key, answer(200), 2.1)
+    assert len(of(Forward, answered)) == 1
+    assert (over(answered).state, over(answered).answered_by) == (CallState.ANSWERED, 1)
+    assert one.state is CallState.ANSWERED
+    assert of(Over, one.receive(key, answer(200), 2.6)) == [], "its retransmission ends nothing again"
+
+
 def test_a_phone_that_rings_for_ever_is_cancelled_at_the_ring_timeout() -> None:
     one = call(ring_timeout=120.0)
     key = key_of(one.start([phone()], [1], 0.0))

@@ -415,7 +415,9 @@ class IncomingCall:
         if cancelled and not self.state.is_over:
             self.state = CallState.CANCELLED
             return [*out, Tell("cancelled", {"reason": reason}), Over(self.state, reason or "Caller hung up")]
-        if self._context.final_status and not self.state.is_over:
+        has_crossed = self.state is CallState.CANCELLED and self._context.winner is not None
+        if has_crossed or (self._context.final_status and not self.state.is_over):
+            # An answer may cross the CANCEL and go upstream before our 487: then they talk.
             out += self._end(out, declined_by)
         return out
 
