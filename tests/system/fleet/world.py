@@ -130,46 +130,15 @@ class World:
         **fields: Any,
     ) -> PushRegistration:
         """Write what an enrolment writes: account, push registration, life and trial."""
-        secret = Secret(password or f"pw-{user}")
-
-        def work(tx: Transaction) -> PushRegistration:
-            now = self.clock.now()
-            aor = f"sip:{user}@{self.pbx.domain}"
-            known = tx.accounts.by_aor(aor)
-            number = next(self._runs)
-            if known:
-                account = known[0]
-                tx.binding_work.drop_unregisters(account.id)
-            else:
-                account = tx.accounts.add(new_account(user, self.pbx.domain, now))
-            if not account.proven:
-                account = replace(account, contact_user=f"random{number}", **fields)
-                tx.accounts.update(account)
-            registration = tx.registrations.add(
-                PushRegistration(
-                    public_id=f"pr_{number}",
-                    account_id=account.id,
-                    app=APP,
-                    installation=f"installation {number}",
-                    sip_instance=f"urn:uuid:{number}",
-                    secret_hash=b"",
-                    lifetime=policy().lifetime,
-                    created_at=now,
-                )
+        offered = credentials or Credentials(user, password=Secret(password or f"pw-{user}"))
+        if credentials is None and "auth_user" in fields:
+            offered = replace(offered, username=fields["auth_user"])
+        number = next(self._runs)
+        return await self.store.transact(
+            lambda tx: write_enrolment(
+                tx, self.lives, f"sip:{user}@{self.pbx.domain}", number, self.clock.now(), offered, **fields
             )
-            self.lives.begin_in(tx, registration, now)
-            offered = credentials or Credentials(account.auth_user, password=secret)
-            tx.binding_work.put_trial(
-                Trial(
-                    registration_id=registration.id,
-                    account_id=account.id,
-                    credentials=offered,
-                    started_at=now,
-                )
-            )
-            return registration
-
-        return await self.store.transact(work)
+        )
 
     async def prove(self, user: str = "alice", **fields: Any) -> Account:
         """Enrol with the right password and return the bound account."""
@@ -226,12 +195,53 @@ def policy() -> LifetimePolicy:
     return policy_of(LifetimeOptions())
 
 
-def new_account(user: str, domain: str, now: int) -> Account:
+def write_enrolment(
+    tx: Transaction,
+    lives: Lives,
+    aor: str,
+    number: int,
+    now: int,
+    credentials: Credentials,
+    **fields: Any,
+) -> PushRegistration:
+    """Write account, push registration, life and trial; `fields` are of the account."""
+    known = tx.accounts.by_aor(aor)
+    account = known[0] if known else tx.accounts.add(new_account(aor, now))
+    if not account.proven:
+        tx.binding_work.drop_unregisters(account.id)
+        account = replace(account, contact_user=f"random{number}", **fields)
+        tx.accounts.update(account)
+    registration = tx.registrations.add(
+        PushRegistration(
+            public_id=f"pr_{number}",
+            account_id=account.id,
+            app=APP,
+            installation=f"installation {number}",
+            sip_instance=f"urn:uuid:{number}",
+            secret_hash=b"",
+            lifetime=policy().lifetime,
+            created_at=now,
+        )
+    )
+    lives.begin_in(tx, registration, now)
+    tx.binding_work.put_trial(
+        Trial(
+            registration_id=registration.id,
+            account_id=account.id,
+            credentials=credentials,
+            started_at=now,
+        )
+    )
+    return registration
+
+
+def new_account(aor: str, now: int) -> Account:
     """An account as an enrolment makes it."""
+    user = aor.removeprefix("sip:").partition("@")[0]
     return Account(
         slot=0,
         app=APP,
-        aor=f"sip:{user}@{domain}",
+        aor=aor,
         auth_user=user,
         registrar="",
         contact_user="",

@@ -88,6 +88,8 @@ class Refreshing:
         """Go on with a binding that the trial of its credentials has made."""
         registrar = self._registrars.of(account)
         row = self._roster.add(account.id, registrar.number)
+        # Another Call-ID, but some registrars compare the numbers all the same.
+        self._roster.cseq[row] = max(self._roster.cseq[row], ending.cseq)
         self._settle(row, account, ending, outcome)
         if self._is_seen_elsewhere(ending, outcome):
             self._old_contacts[account.id] = ending.contact
