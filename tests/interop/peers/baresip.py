@@ -174,6 +174,13 @@ class Baresip:
         """End the call, or decline the one that rings."""
         await self.command("hangup")
 
+    async def wait_idle(self, within: float = PATIENCE) -> None:
+        """Wait until it is in no call."""
+        never = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(within):
+            while "Active calls (0)" not in await self.command("listcalls"):
+                await asyncio.wait([never], timeout=0.02)
+
     async def wait_registered(self, within: float = PATIENCE) -> None:
         """Wait until every account is registered. (The event may precede the control connection.)"""
         never = asyncio.get_running_loop().create_future()
@@ -252,6 +259,10 @@ class Baresip:
             )
             for trace in _TRACE.finditer(self._program.output())
         ]
+
+    def requests(self) -> list[str]:
+        """The methods of the requests that it received, retransmissions too."""
+        return [m.method for m in self.messages() if not m.sent and m.status is None]
 
     async def wait_message(
         self, start: str, *, sent: bool = False, count: int = 1, within: float = PATIENCE

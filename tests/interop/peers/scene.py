@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.interop.peers.baresip import Baresip, PhoneAccount
 from tests.interop.peers.kamailio import Kamailio
@@ -27,7 +28,7 @@ class Scene:
     pns: PushEnd
     server: Wakerobin
 
-    async def enrol(self, user: str = "alice", **fields: object) -> Installation:
+    async def enrol(self, user: str = "alice", **fields: Any) -> Installation:
         """Enrol an installation; the account is registered at the PBX when this returns."""
         return await self.server.enrol(user, f"pw-{user}", self.pbx.address, **fields)
 
@@ -98,6 +99,12 @@ class Scene:
         )
         await (await self.lab.start(registering)).succeeded()
         return desk
+
+    async def outcome(self, one: Installation) -> tuple[str, list[str]]:
+        """What became of the newest call of an installation: its state, and the events of its timeline."""
+        call = await self.server.call_of(one)
+        told = await self.server.timeline(one, call["call_id"])
+        return call["state"], [event for event, _ in told]
 
     def finals(self, method: str = "INVITE") -> set[tuple[str, int, str]]:
         """What the PBX was told in the end, retransmissions left out: (Call-ID and CSeq, status, To tag)."""

@@ -136,7 +136,7 @@ class Wakerobin:
         registrar: str,
         *,
         wait_s: int = 5,
-        **fields: object,
+        **fields: Any,
     ) -> Answer:
         """Ask for an enrolment; whatever the answer is. `fields` are further ones of the request."""
         targets = [
@@ -155,7 +155,7 @@ class Wakerobin:
         }
         return await self.api("POST", f"{_PATH}?wait={wait_s}", bearer=KEY, body=body)
 
-    async def enrol(self, user: str, password: str, registrar: str, **fields: object) -> Installation:
+    async def enrol(self, user: str, password: str, registrar: str, **fields: Any) -> Installation:
         """Enrol a new installation whose credentials the PBX accepts."""
         one = Installation(user)
         answer = await self.try_enrol(one, password, registrar, **fields)
