@@ -15,12 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
+from fastapi.routing import APIRoute
 from prometheus_client import Counter, Gauge, Histogram
 
 from wakerobin import metrics
+from wakerobin.cli.commands import wakerobin_command
 from wakerobin.core import story
 from wakerobin.core.values import Duration, Secret
 from wakerobin.ports.options import Options
+from wakerobin.web.api import calls, enrolment, receipts, registrations
+from wakerobin.web.problems import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -94,6 +99,64 @@ def events_table() -> str:
     )
 
 
+def problems_table() -> str:
+    """Return a table of the problems of the API."""
+    rows = (
+        (str(kind.status), f"`{name}`", f"`{kind.action}`", kind.title) for name, kind in CATALOGUE.items()
+    )
+    return _table(("status", "problem", "action", "says"), rows)
+
+
+def routes_table() -> str:
+    """Return a table of what the API answers to."""
+    rows = []
+    for router in (enrolment.router, registrations.router, receipts.router, calls.router):
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            rows += [
+                (f"`{method} {route.path}`", route.summary or "") for method in sorted(route.methods or ())
+            ]
+    return _table(("request", "what it does"), rows)
+
+
+def commands() -> str:
+    """Return a section for each command."""
+    return "\n\n".join(_command(path, command) for path, command in every_command(wakerobin_command))
+
+
+def every_command(group: click.Command, path: str = "wakerobin") -> Iterator[tuple[str, click.Command]]:
+    """Yield each command that does something, with the words that call it."""
+    if not isinstance(group, click.Group):
+        yield path, group
+        return
+    for name, command in sorted(group.commands.items()):
+        yield from every_command(command, f"{path} {name}")
+
+
+def _command(path: str, command: click.Command) -> str:
+    usage = " ".join(command.collect_usage_pieces(click.Context(command, info_name=path)))
+    tables: dict[str, None] = {}
+    rows = []
+    for parameter in command.params:
+        if not isinstance(parameter, click.Option):
+            continue
+        flag = parameter.opts[0]
+        table, _, _key = flag.removeprefix("--").partition("-")
+        if table in _TABLES:
+            tables[table] = None
+            continue
+        value = "" if parameter.is_flag else f" {parameter.metavar or 'N'}"
+        rows.append((f"`{flag}{value}`", (parameter.help or "").strip()))
+    text = " ".join((command.help or "").split())
+    lines = [f"### `{path}`", "", f"`{path} {usage}`", "", text]
+    if tables:
+        listed = ", ".join(f"`[{table}]`" for table in tables)
+        lines += ["", f"Every option of {listed} is a flag too."]
+    if rows:
+        lines += ["", _table(("flag", "meaning"), rows)]
+    return "\n".join(lines)
+
+
 def _table_of_options(name: str, record: type) -> str:
     head, _, rest = (record.__doc__ or "").partition(": ")
     meaning = (rest or head).strip()
@@ -152,7 +215,12 @@ def _table(head: tuple[str, ...], rows: Any) -> str:
     return "\n".join(lines)
 
 
+_TABLES = frozenset(name for name, _ in option_records())
+
 MAKERS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "problems": problems_table,
+    "routes": routes_table,
     "options": options,
     "metrics": metrics_table,
     "events": events_table,

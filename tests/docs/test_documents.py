@@ -1,0 +1,236 @@
+"""The documents say what is there, all of it, and nothing that is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from tests.docs import generated
+from tests.docs.generated import PAGES, ROOT
+from wakerobin.cli.commands import wakerobin_command
+from wakerobin.core.pushes import (
+    CallDetails,
+    PayloadHead,
+    PushMessage,
+    PushType,
+    call_message,
+    notice_payload,
+)
+from wakerobin.core.values import Provider, PushTarget, Secret
+from wakerobin.push.apns import notification
+from wakerobin.settings import load
+from wakerobin.texts import Catalogues
+from wakerobin.web.api import fields
+
+EVERY_PAGE = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md")
+
+_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_OPTION = re.compile(
+    r"(?:\[([a-zA-Z.]+)\] |(sip|http|store|log|apps\.NAME(?:\.\w+)?)\.)([a-z_0-9]+)(?: = .+)?"
+)
+_VARIABLE = re.compile(r"WAKEROBIN_[A-Z0-9_]+")
+_METRIC = re.compile(r"wakerobin_[a-z_]+")
+_PUSH_FIELD = re.compile(r"\b(?:aps|wakerobin)\.[a-z_.-]*[a-z]")
+
+_NO_OPTIONS = ("sip.routes", "sip.instance", "sip.contact_params")
+"""Fields of the API that look like options."""
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _codes(page: str) -> list[str]:
+    return _CODE.findall(_BLOCK.sub("", page))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_what_is_made_from_the_code_is_made_from_this_code(path: Path) -> None:
+    page = _read(path)
+    assert page == generated.made_anew(page), "run: .venv/test/bin/python -m tests.docs.generated"
+
+
+def test_everything_that_is_made_stands_in_one_page() -> None:
+    parts = [part for path in PAGES for part in generated.parts_of(_read(path))]
+    assert sorted(parts) == sorted(generated.MAKERS)
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in _LINK.findall(_read(ROOT / "README.md"))}
+    pages = {_name(path) for path in EVERY_PAGE} - {"README.md"}
+    assert pages <= linked
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for link in _LINK.findall(_read(path)):
+        if link.startswith("https://"):
+            continue
+        target, _, anchor = link.partition("#")
+        page = (path.parent / target).resolve() if target else path
+        assert page.is_file(), link
+        if anchor:
+            assert anchor in _anchors(_read(page)), link
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_every_option_that_is_named_exists(path: Path) -> None:
+    known = generated.option_keys()
+    for code in _codes(_read(path)):
+        named = _OPTION.fullmatch(code)
+        if named is not None and code not in _NO_OPTIONS:
+            assert f"{named[1] or named[2]}.{named[3]}" in known, code
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_every_variable_that_is_named_exists(path: Path) -> None:
+    known = {f"WAKEROBIN_{key.upper().replace('.', '_')}" for key in generated.option_keys()}
+    named = set(_VARIABLE.findall(_read(path))) - {"WAKEROBIN_", "WAKEROBIN_CONFIG"}
+    assert named <= known
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_every_metric_that_is_named_exists(path: Path) -> None:
+    known = {name for name, *_ in generated.metric_rows()}
+    assert set(_METRIC.findall(_read(path))) - {"wakerobin_"} <= known
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_every_command_that_is_named_exists(path: Path) -> None:
+    page = _read(path)
+    lines = [
+        line
+        for language, block in _BLOCK.findall(page)
+        if language == "console"
+        for line in block.split("\n")
+    ]
+    for text in (*_codes(page), *lines):
+        called = re.search(r"(?:^|[ /])wakerobin ((?:[a-z]+ ?)+)", text)
+        if called is None or "git clone" in text:
+            continue
+        command: click.Command = wakerobin_command
+        for word in called[1].split():
+            if not isinstance(command, click.Group):
+                break
+            assert word in command.commands, text
+            command = command.commands[word]
+
+
+@pytest.mark.parametrize(
+    ("path", "block"),
+    [
+        (path, block)
+        for path in PAGES
+        for language, block in _BLOCK.findall(_read(path))
+        if language == "toml"
+    ],
+    ids=lambda value: _name(value) if isinstance(value, Path) else None,
+)
+def test_every_example_of_a_configuration_can_be_used(path: Path, block: str, tmp_path: Path) -> None:
+    file = tmp_path / "wakerobin.toml"
+    file.write_text(block)
+    options = load(file, {})
+    assert list(options.apps) == list(tomllib.loads(block)["apps"])
+
+
+def test_the_api_page_names_every_field() -> None:
+    page = _read(ROOT / "docs" / "api.md")
+    codes = " ".join(_codes(page))
+    models = [
+        value for value in vars(fields).values() if isinstance(value, type) and issubclass(value, BaseModel)
+    ]
+    names = {name for model in models for name in model.model_fields}
+    assert len(names) > 20
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", codes)] == []
+
+
+def test_the_api_page_tells_how_each_push_travels() -> None:
+    page = _read(ROOT / "docs" / "api.md")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([a-z]+, \d+) \|", page, re.MULTILINE))
+    kinds = {type_.value: f"{kind.push_type}, {kind.priority}" for type_, kind in notification.KINDS.items()}
+    assert rows == kinds
+
+
+def test_the_life_page_quotes_what_users_read() -> None:
+    page = " ".join(_read(ROOT / "docs" / "life.md").split())
+    for type_ in (PushType.EXPIRY_WARNING, PushType.EXPIRED):
+        assert f'"{Catalogues().text(type_, "en", "", {}).body}"' in page
+
+
+def test_the_privacy_page_lists_every_field_that_apple_gets() -> None:
+    page = _read(ROOT / "docs" / "privacy.md")
+    codes = " ".join(_codes(page))
+    sent_headers: set[str] = set()
+    sent_fields: set[str] = set()
+    for type_ in PushType:
+        message = _message(type_)
+        sent_headers |= {name for name, _ in notification.headers(message, "apple", "topic", "token")}
+        body = notification.body(message)
+        assert body is not None
+        sent_fields |= set(_flat(json.loads(body)))
+    named = set(codes.replace(",", " ").replace(":", " ").split()) | {
+        f":{name}" for name in ("path",) if name in codes
+    }
+    assert sent_headers - {":method", ":scheme", ":authority"} <= named
+    assert set(_PUSH_FIELD.findall(codes)) == sent_fields
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_no_page_leads_to_this_machine_or_a_package_index(path: Path) -> None:
+    page = _read(path).lower()
+    for word in ("/work", "/home/", "pypi.org", "pythonhosted", "shields.io", "localhost"):
+        assert word not in page
+
+
+def _anchors(page: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            yield from _flat(inner, f"{prefix}{name}.")
+        elif not isinstance(inner, dict):
+            yield f"{prefix}{name}"
+
+
+def _message(type_: PushType) -> PushMessage:
+    target = PushTarget(
+        id=1,
+        registration_id=1,
+        provider=Provider.APNS,
+        purposes=frozenset(),
+        token=Secret("ab"),
+        reported_at=0,
+    )
+    head = PayloadHead(
+        id="1", registration="pr_1", generation=1, sent_at=1, expires_at=2, stage="active", life_expires_at=3
+    )
+    details = CallDetails(call_id="c", sip_call_id="s", caller={"uri": "u", "number": "n", "name": "m"})
+    message = call_message("app", target, head, details)
+    if type_ is PushType.CALL:
+        return message
+    return replace(
+        message,
+        type=type_,
+        title="title",
+        text="text",
+        payload=notice_payload(type_, head, count=2),
+        collapse_key="life",
+    )
