@@ -13,7 +13,7 @@ from wakerobin.core.values import Account, BindingState, PushRegistration, Trans
 from wakerobin.net.endpoint import Listener
 from wakerobin.ports.store import CallRecord, StoryRow
 from wakerobin.services.fleet import BindingStatus
-from wakerobin.services.lives import LifeView
+from wakerobin.web.api.holding import Standing
 from wakerobin.web.context import WebContext
 
 _EXAMPLE: Final[dict[str, Any]] = {
@@ -177,12 +177,9 @@ class TimelineAnswer(BaseModel):
     events: list[Told]
 
 
-def registration_fields(
-    context: WebContext, registration: PushRegistration, view: LifeView, address: str
-) -> dict[str, Any]:
+def registration_fields(context: WebContext, standing: Standing, address: str) -> dict[str, Any]:
     """Return what every answer says of a push registration to a phone at `address`."""
-    account = context.store.read(lambda tx: tx.accounts.get(registration.account_id))
-    assert account is not None, "a push registration outlives its account"
+    registration, account, view = standing.registration, standing.account, standing.view
     options = context.options.sip
     return {
         "id": registration.public_id,

@@ -10,7 +10,7 @@ from wakerobin import metrics
 from wakerobin.services.enrolment import Refusal
 from wakerobin.web.api.answers import EnrolmentAnswer, registration_fields
 from wakerobin.web.api.fields import EnrolFields
-from wakerobin.web.api.holding import ENROLMENT_KEY, Bearer, view_of
+from wakerobin.web.api.holding import ENROLMENT_KEY, Bearer, standing_of
 from wakerobin.web.api.refusals import problem_of
 from wakerobin.web.context import Context
 from wakerobin.web.limits import CountedVisitor
@@ -70,9 +70,9 @@ async def enrol(
         metrics.ENROLMENTS.labels(outcome=enrolled.problem).inc()
         raise problem_of(enrolled)
     metrics.ENROLMENTS.labels(outcome="new" if enrolled.is_new else "again").inc()
-    view = view_of(context, enrolled.registration)
+    standing = standing_of(context, enrolled.registration.id)
     if not enrolled.is_new:
         response.status_code = 200
     response.headers["Location"] = f"{PATH}/{enrolled.registration.public_id}"
-    answer = registration_fields(context, enrolled.registration, view, visitor.address)
+    answer = registration_fields(context, standing, visitor.address)
     return EnrolmentAnswer(**answer, secret=enrolled.secret.reveal())

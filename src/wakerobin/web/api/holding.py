@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from wakerobin.core.values import Ended, Life, PushRegistration
+from wakerobin.core.values import Account, Ended, Life, PushRegistration
+from wakerobin.ports.store import Transaction
 from wakerobin.services.lives import LifeView
 from wakerobin.web.context import Context, WebContext
 from wakerobin.web.problems import ProblemError
@@ -34,6 +35,15 @@ class Holding:
     """Where the request comes from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a push registration stands at one moment."""
+
+    registration: PushRegistration
+    account: Account
+    view: LifeView
+
+
 def visitor(request: Request) -> Visitor:
     """Return who sent the request; `limits.Doors` found out."""
     found: Visitor = request.state.visitor
@@ -54,7 +64,7 @@ async def _holding(
     registration = context.access.registration(id, secret)
     if registration is None:
         raise _refused()
-    view_of(context, registration)
+    standing_of(context, registration.id)
     return Holding(registration, secret, visitor.address)
 
 
@@ -62,12 +72,11 @@ Held = Annotated[Holding, Depends(_holding)]
 """How a route asks for the push registration in its path."""
 
 
-async def use(context: WebContext, holding: Holding, cause: str) -> LifeView:
-    """Renew by a use and return the life as it is then. Raises the problem of an ended life."""
-    registration = holding.registration
-    await context.lives.use(registration.id, cause)
+async def use(context: WebContext, holding: Holding, cause: str) -> Standing:
+    """Renew by a use and return how it stands then. Raises the problem of an ended life."""
+    await context.lives.use(holding.registration.id, cause)
     await note_use(context, holding)
-    return view_of(context, registration)
+    return standing_of(context, holding.registration.id)
 
 
 async def note_use(context: WebContext, holding: Holding) -> None:
@@ -77,14 +86,23 @@ async def note_use(context: WebContext, holding: Holding) -> None:
         await context.store.transact(lambda tx: context.access.note_use(tx, registration.id, holding.secret))
 
 
-def view_of(context: WebContext, registration: PushRegistration) -> LifeView:
-    """Return the life of a push registration as it is now. Raises the problem of an ended one."""
-    view = context.store.read(lambda tx: context.lives.view(tx, registration))
-    if view is None:
+def standing_of(context: WebContext, registration_id: int) -> Standing:
+    """Return how a push registration stands now. Raises the problem of an ended life."""
+
+    def read(tx: Transaction) -> Standing | None:
+        registration = tx.registrations.get(registration_id)
+        view = context.lives.view(tx, registration) if registration is not None else None
+        account = tx.accounts.get(registration.account_id) if registration is not None else None
+        if registration is None or view is None or account is None:
+            return None
+        return Standing(registration, account, view)
+
+    standing = context.store.read(read)
+    if standing is None:
         raise _refused()
-    if view.life.ended is not None:
-        raise _ended(view.life)
-    return view
+    if standing.view.life.ended is not None:
+        raise _ended(standing.view.life)
+    return standing
 
 
 def _refused() -> ProblemError:

@@ -13,7 +13,7 @@ from wakerobin.services.courier.messages import push_id
 from wakerobin.services.lives import LifeView
 from wakerobin.web.api.enrolment import PATH
 from wakerobin.web.api.fields import Receipts
-from wakerobin.web.api.holding import Held, note_use, use, view_of
+from wakerobin.web.api.holding import Held, note_use, standing_of, use
 from wakerobin.web.context import Context
 from wakerobin.web.problems import responses
 
@@ -39,7 +39,7 @@ _OUTSIDE = (PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED)
 async def receipts(fields: Receipts, context: Context, held: Held) -> Response:
     """Report pushes that arrived. A push of this life that was sent within a day renews it."""
     registration, now = held.registration, context.clock.now()
-    view = view_of(context, registration)
+    view = standing_of(context, registration.id).view
 
     def store(tx: Transaction) -> bool:
         fresh = _fresh(tx, registration, view, now)

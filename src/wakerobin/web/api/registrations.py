@@ -7,11 +7,10 @@ from fastapi import APIRouter, Response
 from wakerobin.core.values import Ended
 from wakerobin.ports.options import AppOptions
 from wakerobin.services.enrolment import PatchRequest
-from wakerobin.services.lives import LifeView
 from wakerobin.web.api.answers import RegistrationAnswer, RenewAnswer, notice_of, registration_fields
 from wakerobin.web.api.enrolment import PATH, Wait
-from wakerobin.web.api.fields import PatchFields, RenewFields
-from wakerobin.web.api.holding import Held, Holding, note_use, use, view_of
+from wakerobin.web.api.fields import Capabilities, PatchFields, RenewFields
+from wakerobin.web.api.holding import Held, Holding, Standing, note_use, standing_of, use
 from wakerobin.web.api.refusals import problem_of
 from wakerobin.web.context import Context, WebContext
 from wakerobin.web.limits import Budget
@@ -36,8 +35,8 @@ CLEAR = ["life"]
 @router.get("", summary="Read", responses=responses(*_HELD))
 async def read(context: Context, held: Held) -> RegistrationAnswer:
     """Return the push registration, its plan and where its account stands."""
-    view = await use(context, held, "other")
-    return RegistrationAnswer(**registration_fields(context, held.registration, view, held.address))
+    standing = await use(context, held, "other")
+    return RegistrationAnswer(**registration_fields(context, standing, held.address))
 
 
 @router.post("/renew", summary="Renew", responses=responses(*_HELD, *_READ, "target-unusable"))
@@ -47,14 +46,14 @@ async def renew(fields: RenewFields, context: Context, held: Held) -> RenewAnswe
     `clear` names the collapse keys of notifications that are no longer true.
     """
     if fields.targets is None and fields.capabilities is None:
-        view = await use(context, held, fields.cause)
+        standing = await use(context, held, fields.cause)
     else:
         request = PatchRequest(
             targets=None if fields.targets is None else tuple(one.request() for one in fields.targets),
-            capabilities=fields.capabilities.given() if fields.capabilities is not None else None,
+            capabilities=_merged(held, fields.capabilities) if fields.capabilities is not None else None,
         )
-        view = await _change(context, held, request, 0, fields.cause)
-    answer = registration_fields(context, held.registration, view, held.address)
+        standing = await _change(context, held, request, 0, fields.cause)
+    answer = registration_fields(context, standing, held.address)
     return RenewAnswer(**answer, resumed=False, clear=CLEAR, notice=notice_of(answer["binding"]))
 
 
@@ -69,8 +68,8 @@ async def patch(
     """
     if fields.credentials is not None:
         budget.expect()
-    view = await _change(context, held, _patch_request(fields, held, context), wait, "changed")
-    return RegistrationAnswer(**registration_fields(context, held.registration, view, held.address))
+    standing = await _change(context, held, _patch_request(fields, held, context), wait, "changed")
+    return RegistrationAnswer(**registration_fields(context, standing, held.address))
 
 
 @router.delete("", status_code=202, summary="End", responses=responses(*_HELD))
@@ -82,13 +81,13 @@ async def delete(context: Context, held: Held) -> Response:
 
 async def _change(
     context: WebContext, held: Holding, request: PatchRequest, wait_s: int, cause: str
-) -> LifeView:
+) -> Standing:
     app = context.options.apps.get(held.registration.app, AppOptions())
     refusal = await context.enrolment.patch(app, held.registration, request, wait_s, cause=cause)
     if refusal is not None:
         raise problem_of(refusal)
     await note_use(context, held)
-    return view_of(context, held.registration)
+    return standing_of(context, held.registration.id)
 
 
 def _patch_request(fields: PatchFields, held: Holding, context: WebContext) -> PatchRequest:
@@ -111,14 +110,17 @@ def _patch_request(fields: PatchFields, held: Holding, context: WebContext) -> P
 
 
 def _capabilities(fields: PatchFields, held: Holding) -> dict[str, bool] | None:
-    """Return the capabilities after the merge: null takes one back, null for all takes all back."""
+    """Return the capabilities after a patch: null for all takes all back."""
     if "capabilities" not in fields.model_fields_set:
         return None
-    if fields.capabilities is None:
-        return {}
+    return _merged(held, fields.capabilities) if fields.capabilities is not None else {}
+
+
+def _merged(held: Holding, change: Capabilities) -> dict[str, bool]:
+    """Return the capabilities with those changed that are named; null takes one back."""
     merged = dict(held.registration.capabilities)
-    for name in fields.capabilities.model_fields_set:
-        value = getattr(fields.capabilities, name)
+    for name in change.model_fields_set:
+        value = getattr(change, name)
         merged.pop(name, None)
         if value is not None:
             merged[name] = value
