@@ -13,7 +13,7 @@ from tests.interop.peers.network import PATIENCE, Program, find_program, shorten
 from tests.interop.peers.wire import Message, ladder, nth
 
 _SCENARIOS = Path(__file__).with_name("scenarios")
-_TRANSPORTS = {"udp": "u1", "tcp": "t1"}
+_TRANSPORTS = {"udp": "u1", "tcp": "t1", "udp each": "un"}
 _MESSAGE = re.compile(
     r"^-{20,} (?P<day>\S+)[ T](?P<time>\S+)\n(?P<transport>\w+) message (?P<way>sent|received)[^\n]*\n\n",
     re.MULTILINE,
@@ -63,7 +63,8 @@ class Sipp:
     `target` is (ip, port) for scenarios that begin; `calls` are used in turn, `count` of them in
     all, `rate` each second and at most `concurrent` at a time. `delay_ms` is the scenario's one
     pause: talking, ringing, or the quiet time until CANCEL. `keys` are the scenario's keywords,
-    `status` is what `uac_expect` waits for and `uas_decline` says.
+    `status` is what `uac_expect` waits for and `uas_decline` says. `out_of_call` is the scenario of
+    calls that come in beside the first one; the transport `udp each` gives every call its own port.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Sipp:
         delay_ms: int = 0,
         reinvite: bool = False,
         status: int = 0,
+        out_of_call: str = "",
         keys: Mapping[str, str | int] | None = None,
         within: float = 30,
     ) -> None:
@@ -96,6 +98,10 @@ class Sipp:
         command = [find_program("sipp")]
         if target is not None:
             command += [f"{target[0]}:{target[1]}"]
+        if transport == "udp each":
+            command += ["-max_socket", str(count + 10)]
+        if out_of_call:
+            command += ["-oocsf", str(_SCENARIOS / f"{out_of_call}.xml")]
         command += ["-sf", "scenario.xml", "-i", ip, "-p", str(port), "-bind_local"]
         command += ["-t", _TRANSPORTS[transport], "-m", str(count), "-r", str(rate)]
         command += ["-l", str(concurrent or count), "-d", str(delay_ms), "-cp", "0"]
@@ -107,7 +113,8 @@ class Sipp:
             command += ["-pause_msg_ign"]
         if scenario == "uac_answer":
             command += ["-set", "reinvite", str(int(reinvite))]
-        for name, value in {"domain": "pbx.test", **(keys or {})}.items():
+        # SIPp knows no port of its own where every call has one.
+        for name, value in {"domain": "pbx.test", "contact_port": port, **(keys or {})}.items():
             command += ["-key", name, str(value)]
         if calls:
             (folder / "calls.csv").write_text(_lines(calls))
@@ -152,7 +159,7 @@ class Sipp:
         """All that it has sent and received so far."""
         log = self._text("messages.log")
         heads = list(_MESSAGE.finditer(log))
-        ends = [head.start() for head in heads[1:]] + [len(log)]
+        ends = [*(head.start() for head in heads), len(log)][1:]
         return [_message(head, log[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
 
     async def wait_message(
