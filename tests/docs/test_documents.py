@@ -148,6 +148,16 @@ def test_every_example_of_a_configuration_can_be_used(path: Path, block: str, tm
     assert list(options.apps) == list(tomllib.loads(block)["apps"])
 
 
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
+def test_every_file_of_this_repository_that_is_named_exists(path: Path) -> None:
+    named = [
+        code for code in _codes(_read(path)) if re.match(r"(tests|src|docs|bench|changelog\.d|\.ci)/", code)
+    ]
+    for code in named:
+        if not any(letter in code for letter in "* ") and not code.startswith("changelog.d/NAME"):
+            assert (ROOT / code).exists(), code
+
+
 def test_the_api_page_names_every_field() -> None:
     page = _read(ROOT / "docs" / "api.md")
     codes = " ".join(_codes(page))
