@@ -288,6 +288,34 @@ async def test_what_a_proxy_must_refuse(uri: str, headers: tuple[tuple[str, str]
             await world.until(lambda: bool(phone.calls), 1 * SECOND)
 
 
+async def test_a_call_whose_hops_are_used_up_wakes_nobody() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        answer = await at_pbx(world).ask(request("INVITE", contact(account), ("Max-Forwards", "0")))
+        assert answer.status == 483
+        await world.run_for(1 * SECOND)
+        assert not world.pushes.sent
+
+
+async def test_options_are_answered_even_where_the_hops_are_used_up() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        asked = request("OPTIONS", contact(account), ("Max-Forwards", "0"))
+        assert (await at_pbx(world).ask(asked)).status == 200
+
+
+async def test_a_request_that_may_spread_no_further_gets_440() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        await world.registered()
+        asked = request("INFO", contact(account), ("Max-Breadth", "0"))
+        assert (await at_pbx(world).ask(asked)).status == 440
+        assert not to_phone(world, "INFO")
+
+
 async def test_a_request_that_comes_back_unchanged_is_a_loop() -> None:
     world = World()
     async with world.running():

@@ -203,6 +203,21 @@ async def test_a_call_that_the_phone_gives_up_is_cancelled_at_the_pbx_with_its_r
         assert cancel.branch == came[0].request.branch
 
 
+async def test_a_call_given_up_before_the_pbx_says_anything_ends_as_given_up() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        world.wire.drops = lambda flow, _data: flow.remote[0] == PBX[0]
+        call = phone.dial("100")
+        await world.run_for(1 * SECOND)
+        assert call.status == 100
+        call.cancel()
+        await world.until(lambda: call.is_over)
+        assert call.status == 487
+        assert not [one for one in world.sent_to(PBX[0]) if one.method == "CANCEL"]  # RFC 3261 9.1
+
+
 async def test_503_of_the_pbx_is_500_to_the_phone() -> None:
     world = World()
     async with world.running():

@@ -188,6 +188,23 @@ async def test_the_name_that_authenticates_may_be_another_than_the_one_that_is_c
         assert (await world.do(phone.register())).status == 200
 
 
+async def test_the_right_key_under_another_name_is_wrong() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        asked = request("REGISTER", f"sip:{DOMAIN}", to=f"sip:alice@{DOMAIN}")
+        asker = stranger(world)
+        challenge = digest.challenges(await asker.ask(asked.copy()))[0]
+        ha1 = digest.ha1(digest.Algorithm.MD5, "alice", DOMAIN, "pw-alice")
+        for name, status in (("mallory", 403), ("alice", 200)):
+            again = asked.copy()
+            value = digest.answer(
+                challenge, username=name, ha1=ha1, method="REGISTER", uri=again.uri, nc=1, cnonce="c"
+            )
+            again.add("Authorization", value)
+            assert (await asker.ask(again)).status == status
+
+
 async def test_a_nonce_works_again_with_a_higher_count() -> None:
     world = World()
     async with world.running():
@@ -555,6 +572,19 @@ async def test_a_register_renews_the_life_of_the_account_s_only_registration() -
         after = life(world, registration)
         assert after.expires_at == before.expires_at + 60 * SECOND
         assert after.generation == before.generation + 1
+
+
+async def test_a_registration_that_waits_for_its_proof_is_not_counted() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        (registration,) = registrations(world, account)
+        waiting = await world.add_registration(account, proven=False)
+        await world.registered()
+        assert world.arrived[0].registration_id == registration.id
+        await world.registered(address="203.0.113.6", instance=waiting.sip_instance)
+        assert world.arrived[1].registration_id == 0
+        assert life(world, waiting).generation == 1
 
 
 async def test_of_several_registrations_the_instance_says_which_one() -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from tests.system.calls_world import PBX, SECOND, US, World, at_pbx, request, stranger
 from wakerobin.core.sip.header import NameAddr
-from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Ended, Flow, Transport
+from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.testing.pbx_call import FakeCall
 from wakerobin.testing.phone import FakePhone
 from wakerobin.testing.phone_call import PhoneCall
+from wakerobin.testing.wire import WireEndpoint
 
 NEVER_OURS = {403, 404, 408, 410, 480, 481, 482, 484, 485, 502}
 """Each ends the call at some PBX when it answers a re-INVITE, UPDATE or INFO (RFC 5057)."""
@@ -185,6 +187,21 @@ async def test_a_forged_token_gets_481_and_reaches_nobody() -> None:
         assert len(at_phone.requests) == before
 
 
+async def test_a_forged_token_above_a_true_one_gets_481() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call, _ = await talking(world, phone)
+        message = in_dialog(call, "INFO")
+        first, second = message.values("route")
+        message.remove("route")
+        message.add("Route", first.replace("sip:", "sip:x"))
+        message.add("Route", second)
+        assert (await at_pbx(world).ask(message)).status == 481
+        assert not call.requests
+
+
 async def test_a_request_whose_way_nobody_can_read_gets_400() -> None:
     world = World()
     async with world.running():
@@ -348,6 +365,31 @@ async def test_an_unanswered_request_follows_the_phone_to_its_new_flow() -> None
         assert came(at_phone, "INVITE")()
 
 
+async def test_a_request_that_the_phone_has_begun_to_answer_is_not_sent_twice() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call, _ = await talking(world, phone)
+        came_in: list[ServerTransactionHandle] = []
+
+        def trying(transaction: ServerTransactionHandle) -> None:
+            came_in.append(transaction)
+            transaction.respond(respond(transaction.request, 100))
+
+        phone.transactions.on_request = trying
+        call.send("INVITE")
+        await world.until(lambda: bool(came_in))
+        before = phone.endpoint
+        world.move(phone, "203.0.113.81")
+        assert isinstance(before, WireEndpoint)
+        before.is_down = False  # it has both networks for a moment
+        await world.do(phone.register())
+        came_in[0].respond(respond(came_in[0].request, 200))
+        await world.until(replied(call))
+        assert not [one for one in world.sent_to("203.0.113.81") if one.method == "INVITE"]
+
+
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE", "INFO"])
 async def test_a_silent_phone_is_never_told_to_the_pbx_in_words_that_end_the_call(method: str) -> None:
     world = World()
@@ -402,6 +444,24 @@ async def test_a_call_outlives_its_push_registration() -> None:
         await world.until(replied(call))
         assert call.replies[0].status == 200
         assert at_phone.is_over
+
+
+async def test_a_phone_without_instance_is_known_by_its_contact_after_its_registration_has_ended() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol(registrations=2)
+        first, _ = world.store.read(lambda tx: tx.registrations.of_account(account.id))
+        phone = world.phone()
+        phone.contact_params = f";wr-reg={first.public_id}"
+        await world.do(phone.register())
+        call, at_phone = await talking(world, phone)
+        await world.lives.end(first.id, Ended.DELETED)
+        await world.do(phone.register())
+        assert world.phones.flows(account.id)[0].registration_id == 0
+        call.send("INFO")
+        await world.until(replied(call))
+        assert call.replies[0].status == 200
+        assert came(at_phone, "INFO")()
 
 
 # From the phone to the PBX
@@ -460,6 +520,7 @@ async def test_what_the_phone_knows_of_our_challenge_is_not_shown_to_the_pbx() -
     [
         ("sip:bob@pbx.test", PBX),
         ("sip:bob@198.51.100.9:5060", PBX),
+        ("sip:bob@pbx.test:5070", (PBX[0], 5070)),
         ("sip:bob@192.168.1.10:5070", PBX),  # a NAT hides it: it is where the binding is
         ("sip:bob@nowhere.invalid", PBX),
         ("sip:bob@other.example:5080", ("198.51.100.77", 5080)),
@@ -482,6 +543,46 @@ async def test_a_request_of_the_phone_goes_where_the_pbx_s_contact_leads(
         assert sent == {US, reached}
         onward = [one for one in world.sent_to(reached[0]) if one.method == "INFO"]
         assert onward[0].uri == contact
+
+
+async def test_a_contact_that_asks_for_another_transport_than_the_binding_s_gets_it() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        _, at_phone = await talking(world, phone)
+        at_phone.target = f"sip:bob@{PBX[0]};transport=tcp"
+        at_phone.request("INFO")
+        await world.until(answered(at_phone, "INFO", 200))
+        sent = [flow for flow, data in world.wire.messages if data.startswith(b"INFO") and flow.remote == PBX]
+        assert [flow.transport for flow in sent] == [Transport.TCP]
+
+
+@pytest.mark.parametrize(
+    ("contact", "reached"),
+    [
+        ("sip:bob@10.0.0.7", ("198.51.100.90", 5066)),
+        ("sip:bob@nowhere.invalid", ("198.51.100.90", 5066)),
+        ("sip:bob@198.51.100.91", ("198.51.100.91", 5060)),
+        ("sip:bob@pbx.test", PBX),
+    ],
+)
+async def test_a_node_of_a_cluster_with_a_private_contact_is_where_it_was_seen(
+    contact: str, reached: tuple[str, int]
+) -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        _, at_phone = await talking(world, phone)
+        # As our Record-Route says that was made for an INVITE from another node than the registrar.
+        pbx_side = at_phone.routes[-1].strip("<>").split(";seen")[0]
+        at_phone.routes[-1] = f"<{pbx_side};seen=198.51.100.90:5066>"
+        at_phone.target = contact
+        at_phone.request("INFO")
+        await world.run_for(1 * SECOND)
+        sent = {flow.remote for flow, data in world.wire.messages if data.startswith(b"INFO sip:bob@")}
+        assert sent == {US, reached}
 
 
 async def test_an_unreachable_pbx_costs_the_transaction_only() -> None:

@@ -68,7 +68,7 @@ class Leg:
         self.flow = flow
 
         def failed(reason: str) -> None:
-            if self.flow == flow and not self.is_over:
+            if not self.is_over:
                 on_failure(self, reason)
 
         self._handle = self._transactions.request(self.onward, flow, self._receive, failed, branch)

@@ -176,7 +176,7 @@ class Relay:
         sent = self._breadth(for_pbx(onward, upstream, self._routes.pair(phone, pbx_side)))
         without_credentials(sent, lambda value: self._doorkeeper.issued(value, account.aor))
         self._trying(transaction)
-        self._send(self._open(transaction, sent, None), self._ways.of_binding(upstream))
+        self._send(self._open(transaction, sent, None), upstream.flow)
         metrics.RELAYED.labels("outgoing").inc()
 
     # What the PBX sends to our Contact and nobody is woken for

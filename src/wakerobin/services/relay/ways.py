@@ -23,14 +23,10 @@ class Ways:
         self._endpoint = endpoint
         self._resolver = resolver
 
-    def of_binding(self, upstream: Upstream) -> Flow:
-        """Return the binding's own flow, or a new one to the same place where it is gone."""
-        return self._alive(upstream.flow)
-
     def at_once(self, hop: SipUri, upstream: Upstream | None, seen: Peer | None) -> Flow | None:
         """Return the flow where that needs no name to be resolved, else None."""
         if upstream is not None and hop.host.lower() == upstream.domain.lower() and hop.port is None:
-            return self._alive(upstream.flow)
+            return upstream.flow
         address = parse_address(hop.host)
         if address is None:
             return None
@@ -50,22 +46,17 @@ class Ways:
         binding = upstream.flow if upstream is not None else None
         said = (hop.param("transport") or "").lower()
         if binding is not None and binding.remote in found and said in ("", binding.transport):
-            return self._alive(binding)
+            return binding
         if not is_public:
             known = seen or (binding.remote if binding is not None else None)
             if known is not None and all(host != known[0] for host, _ in found):
                 found = [known]
                 if binding is not None and known == binding.remote:
-                    return self._alive(binding)
+                    return binding
         if not found:
             return None
         local = binding.local[0] if binding is not None else ""
         return self._endpoint.flow_to(_transport(hop, upstream), *found[0], local)
-
-    def _alive(self, flow: Flow) -> Flow:
-        if self._endpoint.is_open(flow):
-            return flow
-        return self._endpoint.flow_to(flow.transport, *flow.remote, flow.local[0])
 
 
 def _transport(hop: SipUri, upstream: Upstream | None) -> Transport:
