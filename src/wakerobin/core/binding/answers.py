@@ -104,8 +104,9 @@ class Answers:
 
     def kept(self, response: Message) -> tuple[KeptNonce, ...]:
         """Return the nonces that the next conversation may begin with, after this 2xx."""
-        following = digest.next_nonce(response)
         if_proxy = not response.has("Authentication-Info")
+        has_news = not if_proxy or response.has("Proxy-Authentication-Info")
+        following = digest.next_nonce(response) if has_news else None
         kept: list[KeptNonce] = []
         for (proxy, _), one in self._answered.items():
             nonce = one.kept
@@ -155,7 +156,7 @@ class Answers:
         )
 
     def _key(self, challenge: Challenge) -> str | None:
-        return self._ha1(challenge.realm, Algorithm(challenge.algorithm.value))
+        return self._ha1(challenge.realm, kept_algorithm(challenge.algorithm))
 
     def _ha1(self, realm: str, algorithm: Algorithm) -> str | None:
         known = self._keys.get((realm, algorithm))
@@ -174,6 +175,11 @@ class Answers:
         )
         self._keys[realm, algorithm] = made
         return made
+
+
+def kept_algorithm(algorithm: digest.Algorithm) -> Algorithm:
+    """Return the name under which an HA1 of this algorithm is kept."""
+    return Algorithm.MD5 if algorithm is digest.Algorithm.MD5 else Algorithm.SHA_256
 
 
 def _worst(verdict: Verdict) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from wakerobin.core.binding import listing
-from wakerobin.core.binding.answers import Answers, KeptNonce, Verdict
+from wakerobin.core.binding.answers import Answers, KeptNonce, Verdict, kept_algorithm
 from wakerobin.core.binding.outcomes import (
     Accepted,
     Bound,
@@ -23,7 +23,7 @@ from wakerobin.core.binding.request import BindingRequest, Intent, register
 from wakerobin.core.ids import Entropy, hex_token
 from wakerobin.core.sip.header import delta_seconds
 from wakerobin.core.sip.message import Message
-from wakerobin.core.values import Algorithm, Credentials
+from wakerobin.core.values import Credentials
 
 LONGEST_MIN_EXPIRES_S = 86_400
 """What a registrar may force on us as its shortest expiry (423)."""
@@ -165,7 +165,7 @@ class Conversation:
         if challenge is None:
             return None
         keys = self._answers.keys() if self._answers.has_answered else ()
-        return Accepted(challenge.realm, Algorithm(challenge.algorithm.value), keys)
+        return Accepted(challenge.realm, kept_algorithm(challenge.algorithm), keys)
 
     def _failed(self, response: Message) -> Outcome:
         status = response.status

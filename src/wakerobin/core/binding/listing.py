@@ -53,7 +53,7 @@ def leftovers_among(listed: Sequence[NameAddr], request: BindingRequest) -> tupl
 
     A PBX that holds two contacts of ours rings us twice for one call.
     """
-    if not any(_is_equivalent(contact, request) for contact in listed):
+    if len(listed) < 2 or not any(_is_equivalent(contact, request) for contact in listed):
         return ()
     return tuple(
         contact.uri
@@ -78,6 +78,8 @@ def granted_s(response: Message, listed: Sequence[NameAddr], ours: NameAddr | No
 
 def routes(response: Message, name: str) -> tuple[str, ...]:
     """Return the values of Service-Route or Path; none at all where one is nonsense or they are too many."""
+    if not response.has(name):
+        return ()
     values = response.values(name)
     if len(values) > _MOST_ROUTES or sum(map(len, values)) > _ROUTES_LENGTH:
         return ()
@@ -119,7 +121,7 @@ def _expires(contact: NameAddr, default: int) -> int:
 
 def _is_equivalent(contact: NameAddr, request: BindingRequest) -> bool:
     try:
-        return equivalent(contact.uri, request.contact_uri)
+        return contact.uri == request.contact_uri or equivalent(contact.uri, request.contact_uri)
     except SipSyntaxError:
         return False
 
