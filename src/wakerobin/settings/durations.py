@@ -7,7 +7,7 @@ import re
 from wakerobin.core.values import Duration
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_SHAPE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|h|d)\Z")
+_SHAPE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(ms|s|m|h|d)\Z")
 
 LONGEST = 400 * _UNITS["d"]
 """No duration of the configuration is longer than the longest lifetime."""

@@ -1,0 +1,186 @@
+"""Which accounts and targets an app may enrol, and how often offered credentials are compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from wakerobin.core.values import Duration, Provider, Purpose, Secret, Transport
+from wakerobin.ports.options import ApnsOptions, AppOptions, LifetimeOptions
+from wakerobin.services.enrolment import EnrolRequest, Refusal, TargetRequest
+from wakerobin.services.enrolment.admission import (
+    lifetime_of,
+    normal_aor,
+    normal_registrar,
+    refusal_of_registrar,
+    refusal_of_targets,
+    transport_of,
+)
+from wakerobin.services.enrolment.guesses import MOST_ACCOUNTS, Guesses
+
+APP = AppOptions(
+    registrars=("pbx.example", "*.pbx.example", "192.168.1.0/24"), apns=ApnsOptions(topic="com.example.phone")
+)
+CALL = TargetRequest(provider=Provider.APNS, purposes=frozenset({Purpose.CALL}), token=Secret("ab" * 32))
+
+
+def request(**changes: Any) -> EnrolRequest:
+    return replace(
+        EnrolRequest(app="phone", aor="sip:a@pbx.example", targets=(CALL,), installation_id="x"), **changes
+    )
+
+
+def problem(refusal: object) -> str:
+    return refusal.problem if isinstance(refusal, Refusal) else ""
+
+
+@pytest.mark.parametrize(
+    ("text", "aor"),
+    [
+        ("sip:anna@PBX.Example", "sip:anna@pbx.example"),
+        ("SIP:Anna@pbx.example", "sip:Anna@pbx.example"),
+        ("sip:anna@pbx.example:5070;transport=tcp?x=y", "sip:anna@pbx.example"),
+        ("sips:anna@pbx.example", "sip:anna@pbx.example"),
+        ("sip:anna:password@pbx.example", "sip:anna@pbx.example"),
+        ("sip:%61nna@pbx.example", "sip:anna@pbx.example"),
+    ],
+)
+def test_an_address_is_normalised(text: str, aor: str) -> None:
+    assert normal_aor(text) == aor
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<sip:anna@pbx.example>",
+        "anna",
+        "tel:+49301234",
+        "sip:pbx.example",
+        "sip:@pbx.example",
+        "sip:anna@",
+        "",
+    ],
+)
+def test_what_is_no_address_of_a_user_is_refused(text: str) -> None:
+    assert problem(normal_aor(text)) == "invalid-field"
+
+
+@pytest.mark.parametrize("text", ["", "PBX.example", "pbx.example:5060", "[2001:db8::1]:5060", "10.0.0.1"])
+def test_a_registrar_is_a_host_with_or_without_a_port(text: str) -> None:
+    assert normal_registrar(text) == text.lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pbx.example:0",
+        "pbx.example:65536",
+        "sip:pbx.example",
+        "a b",
+        "pbx.example:",
+        "x/y",
+        "a\nb",
+        "x" * 300,
+    ],
+)
+def test_anything_else_is_no_registrar(text: str) -> None:
+    assert problem(normal_registrar(text)) == "invalid-field"
+
+
+@pytest.mark.parametrize(
+    ("aor", "registrar", "proxy", "expected"),
+    [
+        ("sip:a@pbx.example", "", "", ""),
+        ("sip:a@one.pbx.example", "", "", ""),
+        ("sip:a@pbx.example", "192.168.1.7:5070", "sip:edge.pbx.example:5080;transport=tcp", ""),
+        ("sip:a@elsewhere.example", "", "", "registrar-not-allowed"),
+        ("sip:a@pbx.example", "192.168.2.7", "", "registrar-not-allowed"),
+        ("sip:a@pbx.example", "", "sip:elsewhere.example", "registrar-not-allowed"),
+        ("sip:a@pbx.example", "", "sip:edge.pbx.example@elsewhere.example", "registrar-not-allowed"),
+        ("sip:a@pbx.example", "", "nonsense", "invalid-field"),
+        ("sip:a@pbx.example", "", "sips:pbx.example", "registrar-unusable"),
+        ("sip:a@notpbx.example", "", "", "registrar-not-allowed"),
+    ],
+)
+def test_every_host_on_the_way_must_be_allowed(aor: str, registrar: str, proxy: str, expected: str) -> None:
+    assert problem(refusal_of_registrar(APP, request(outbound_proxy=proxy), aor, registrar)) == expected
+
+
+def test_an_app_without_registrars_enrols_nobody() -> None:
+    closed = replace(APP, registrars=())
+    assert problem(refusal_of_registrar(closed, request(), "sip:a@pbx.example", "")) == "enrolment-closed"
+
+
+def test_udp_and_tcp_are_spoken_to_pbxs() -> None:
+    assert (transport_of(""), transport_of("udp"), transport_of("tcp")) == (
+        Transport.UDP,
+        Transport.UDP,
+        Transport.TCP,
+    )
+    assert problem(transport_of("tls")) == "registrar-unusable"
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected", "pointer"),
+    [
+        ((CALL,), "", ""),
+        ((), "invalid-field", "/targets"),
+        ((CALL,) * 5, "invalid-field", "/targets"),
+        ((CALL, CALL), "invalid-field", "/targets/1"),
+        ((replace(CALL, purposes=frozenset({Purpose.NOTICE})),), "invalid-field", "/targets"),
+        ((replace(CALL, token=Secret("not hex")),), "target-unusable", "/targets/0/token"),
+        ((replace(CALL, topic="com.other"),), "target-unusable", "/targets/0/topic"),
+        ((replace(CALL, topic="com.example.phone"),), "", ""),
+        ((replace(CALL, environment="test"),), "invalid-field", "/targets/0/environment"),
+        ((replace(CALL, environment="sandbox"),), "", ""),
+    ],
+)
+def test_targets_must_be_able_to_ring(
+    targets: tuple[TargetRequest, ...], expected: str, pointer: str
+) -> None:
+    refusal = refusal_of_targets(APP, targets)
+    assert problem(refusal) == expected
+    assert (refusal.pointer if refusal is not None else "") == pointer
+
+
+def test_without_credentials_for_apns_its_targets_are_unusable() -> None:
+    assert problem(refusal_of_targets(replace(APP, apns=None), (CALL,))) == "target-unusable"
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "policy_ms", "granted_ms"),
+    [
+        (None, 5_000, 5_000),
+        (10**9, 5_000, 5_000),
+        (1, 5_000, 5_000),
+        (1, 10 * 3_600_000, 3_600_000),
+        (7_200, 10 * 3_600_000, 7_200_000),
+    ],
+)
+def test_a_lifetime_is_never_longer_than_the_operators(
+    asked_s: int | None, policy_ms: int, granted_ms: int
+) -> None:
+    app = replace(APP, lifetime=LifetimeOptions(lifetime=Duration(policy_ms), warnings=(Duration(1),)))
+    assert lifetime_of(app, asked_s) == granted_ms
+
+
+def test_after_three_wrong_comparisons_an_hour_has_to_pass() -> None:
+    guesses = Guesses()
+    for second in range(3):
+        assert guesses.may_compare(7, second)
+        guesses.was_wrong(7, second)
+    assert not guesses.may_compare(7, 3.0)
+    assert guesses.may_compare(8, 3.0), "others are not concerned"
+    assert not guesses.may_compare(7, 3599.9)
+    assert guesses.may_compare(7, 3600.0), "the first wrong one is an hour ago"
+    guesses.was_wrong(7, 3600.0)
+    assert not guesses.may_compare(7, 3600.5)
+
+
+def test_the_accounts_that_are_remembered_are_bounded() -> None:
+    guesses = Guesses()
+    for account in range(MOST_ACCOUNTS + 10):
+        guesses.was_wrong(account, 0.0)
+    assert len(guesses._wrong) == MOST_ACCOUNTS
