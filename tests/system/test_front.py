@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.calls_world import DOMAIN, SECOND, US, World, at_pbx, request, stranger
+from tests.system.asking import at_pbx, request, stranger
+from tests.system.calls_world import DOMAIN, SECOND, US, World
 from wakerobin.core.sip.forking import loop_hash
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.values import Account, Transport

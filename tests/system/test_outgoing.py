@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.calls_world import DOMAIN, PBX, SECOND, US, World, request, stranger
+from tests.system.asking import request, stranger
+from tests.system.calls_world import DOMAIN, PBX, SECOND, US, World
 from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.uri import SipUri

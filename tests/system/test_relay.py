@@ -1,71 +1,23 @@
-"""Requests within a dialog: by the token in their Route, to the phone's current flow or to its PBX."""
+"""Requests of the PBX within a dialog: by the token in their Route to the phone's current flow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from tests.system.calls_world import PBX, SECOND, US, World, at_pbx, request, stranger
+from tests.system.asking import at_pbx, request
+from tests.system.calls_world import PBX, SECOND, US, World
+from tests.system.dialogs import came, go_away, in_dialog, replied, talking
 from wakerobin.core.sip.header import NameAddr
-from wakerobin.core.sip.message import Message, respond
+from wakerobin.core.sip.message import respond
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Ended, Flow, Transport
 from wakerobin.ports.sip import ServerTransactionHandle
-from wakerobin.testing.pbx_call import FakeCall
-from wakerobin.testing.phone import FakePhone
-from wakerobin.testing.phone_call import PhoneCall
 from wakerobin.testing.wire import WireEndpoint
 
 NEVER_OURS = {403, 404, 408, 410, 480, 481, 482, 484, 485, 502}
 """Each ends the call at some PBX when it answers a re-INVITE, UPDATE or INFO (RFC 5057)."""
-
-
-async def talking(world: World, phone: FakePhone) -> tuple[FakeCall, PhoneCall]:
-    """Let the PBX call, and the phone answer."""
-    count = len(phone.calls)
-    call = world.pbx.call("alice")
-    await world.until(lambda: len(phone.calls) > count)
-    phone.calls[-1].answer()
-    await world.until(lambda: phone.calls[-1].is_acknowledged)
-    assert call.final == 200
-    return call, phone.calls[-1]
-
-
-def replied(call: FakeCall, count: int = 1) -> Callable[[], bool]:
-    """So many of the PBX's requests within the dialog have been answered."""
-    return lambda: len(call.replies) >= count
-
-
-def answered(call: PhoneCall, method: str, status: int) -> Callable[[], bool]:
-    """The phone's request has got this."""
-    return lambda: any(r.cseq.method == method and r.status == status for r in call.responses)
-
-
-def came(call: PhoneCall, method: str, count: int = 1) -> Callable[[], bool]:
-    """So many of these have come to the phone."""
-    return lambda: sum(one.method == method for one in call.requests) >= count
-
-
-def in_dialog(call: FakeCall, method: str, edit: Callable[[str], str] = str) -> Message:
-    """Return a request of the PBX within the dialog, its Routes edited."""
-    assert call.answer is not None
-    headers = [("Max-Forwards", "70")]
-    headers += [("Route", edit(route)) for route in reversed(call.answer.values("record-route"))]
-    headers += [
-        ("From", call.answer.get("from") or ""),
-        ("To", call.answer.get("to") or ""),
-        ("Call-ID", call.call_id),
-        ("CSeq", f"77 {method}"),
-    ]
-    return Message.request(method, call.answer.contacts[0].uri, headers)
-
-
-async def go_away(world: World, phone: FakePhone) -> None:
-    """Let a phone lose its flow, and its network with it."""
-    await world.do(phone.unregister())
-    assert not world.arrived or not world.phones.of_flow(world.arrived[-1].flow)
 
 
 # From the PBX to the phone
@@ -462,150 +414,3 @@ async def test_a_phone_without_instance_is_known_by_its_contact_after_its_regist
         await world.until(replied(call))
         assert call.replies[0].status == 200
         assert came(at_phone, "INFO")()
-
-
-# From the phone to the PBX
-
-
-async def test_the_phone_ends_the_call_through_us() -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        call, at_phone = await talking(world, phone)
-        at_phone.hang_up()
-        await world.until(lambda: call.is_over)
-        await world.until(answered(at_phone, "BYE", 200))
-        (bye,) = call.requests
-        assert bye.method == "BYE"
-        assert not bye.has("route")
-
-
-async def test_a_re_invite_of_the_phone_and_its_ack_reach_the_pbx() -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        call, at_phone = await talking(world, phone)
-        acks: list[Message] = []
-        world.pbx.transactions.on_ack = lambda ack, _flow: acks.append(ack)
-        at_phone.request("INVITE", (("Content-Type", "application/sdp"),), b"v=0\r\n")
-        await world.until(answered(at_phone, "INVITE", 200))
-        await world.until(lambda: bool(acks))
-        assert [one.method for one in call.requests] == ["INVITE"]
-        assert acks[0].cseq.number == call.requests[0].cseq.number
-
-
-async def test_what_the_phone_knows_of_our_challenge_is_not_shown_to_the_pbx() -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        call, at_phone = await talking(world, phone)
-        registers = [
-            one for one in world.sent_to(US[0]) if one.method == "REGISTER" and one.has("authorization")
-        ]
-        ours = next(one.get("authorization") or "" for one in registers if one.top_via.host == "203.0.113.5")
-        theirs = 'Digest username="alice", realm="pbx.test", nonce="theirs", uri="sip:x", response="%s"' % (
-            "0" * 32
-        )
-        at_phone.request("INFO", (("Authorization", ours), ("Proxy-Authorization", theirs)))
-        await world.until(answered(at_phone, "INFO", 200))
-        assert call.requests[0].all("authorization") == []
-        assert call.requests[0].all("proxy-authorization") == [theirs]
-
-
-@pytest.mark.parametrize(
-    ("contact", "reached"),
-    [
-        ("sip:bob@pbx.test", PBX),
-        ("sip:bob@198.51.100.9:5060", PBX),
-        ("sip:bob@pbx.test:5070", (PBX[0], 5070)),
-        ("sip:bob@192.168.1.10:5070", PBX),  # a NAT hides it: it is where the binding is
-        ("sip:bob@nowhere.invalid", PBX),
-        ("sip:bob@other.example:5080", ("198.51.100.77", 5080)),
-        ("sip:bob@198.51.100.78:5090", ("198.51.100.78", 5090)),
-    ],
-)
-async def test_a_request_of_the_phone_goes_where_the_pbx_s_contact_leads(
-    contact: str, reached: tuple[str, int]
-) -> None:
-    world = World()
-    world.names.zone["other.example"] = ["198.51.100.77"]
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        _, at_phone = await talking(world, phone)
-        at_phone.target = contact
-        at_phone.request("INFO")
-        await world.run_for(1 * SECOND)
-        sent = {flow.remote for flow, data in world.wire.messages if data.startswith(b"INFO sip:bob@")}
-        assert sent == {US, reached}
-        onward = [one for one in world.sent_to(reached[0]) if one.method == "INFO"]
-        assert onward[0].uri == contact
-
-
-async def test_a_contact_that_asks_for_another_transport_than_the_binding_s_gets_it() -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        _, at_phone = await talking(world, phone)
-        at_phone.target = f"sip:bob@{PBX[0]};transport=tcp"
-        at_phone.request("INFO")
-        await world.until(answered(at_phone, "INFO", 200))
-        sent = [flow for flow, data in world.wire.messages if data.startswith(b"INFO") and flow.remote == PBX]
-        assert [flow.transport for flow in sent] == [Transport.TCP]
-
-
-@pytest.mark.parametrize(
-    ("contact", "reached"),
-    [
-        ("sip:bob@10.0.0.7", ("198.51.100.90", 5066)),
-        ("sip:bob@nowhere.invalid", ("198.51.100.90", 5066)),
-        ("sip:bob@198.51.100.91", ("198.51.100.91", 5060)),
-        ("sip:bob@pbx.test", PBX),
-    ],
-)
-async def test_a_node_of_a_cluster_with_a_private_contact_is_where_it_was_seen(
-    contact: str, reached: tuple[str, int]
-) -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        _, at_phone = await talking(world, phone)
-        # As our Record-Route says that was made for an INVITE from another node than the registrar.
-        pbx_side = at_phone.routes[-1].strip("<>").split(";seen")[0]
-        at_phone.routes[-1] = f"<{pbx_side};seen=198.51.100.90:5066>"
-        at_phone.target = contact
-        at_phone.request("INFO")
-        await world.run_for(1 * SECOND)
-        sent = {flow.remote for flow, data in world.wire.messages if data.startswith(b"INFO sip:bob@")}
-        assert sent == {US, reached}
-
-
-async def test_an_unreachable_pbx_costs_the_transaction_only() -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        phone = await world.registered()
-        _, at_phone = await talking(world, phone)
-        at_phone.target = "sip:bob@198.51.100.78:5090;transport=tcp"  # nobody listens there
-        at_phone.request("INFO")
-        await world.until(answered(at_phone, "INFO", 500))
-        assert at_phone.responses[-1].get("retry-after") == "5"
-
-
-async def test_somebody_s_ack_that_belongs_to_no_dialog_of_ours_goes_nowhere() -> None:
-    world = World()
-    async with world.running():
-        await world.enrol()
-        await world.registered()
-        before = len(world.wire.messages)
-        asker = stranger(world)
-        asker.transactions.send_ack(
-            request("ACK", "sip:bob@198.51.100.9", tag="t"), Flow(Transport.UDP, asker.endpoint.place, US)
-        )
-        await world.clock.settle()
-        assert len(world.wire.messages) == before + 1
