@@ -85,6 +85,28 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     assert "--> 200 OK | + ? ..." in terminal.written()
 
 
+def test_a_reader_who_leaves_early_gets_no_traceback(manners: dict[str, str], tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "wakerobin", "demo"],
+        env=manners,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert demo.stdout is not None
+    assert demo.stderr is not None
+    try:
+        while b"INVITE" not in demo.stdout.readline():
+            pass
+        demo.stdout.close()
+        assert demo.wait(LIMIT_S) == 1
+        assert demo.stderr.read() == b""
+    finally:
+        demo.kill()
+        demo.wait()
+        demo.stderr.close()
+
+
 def test_a_push_service_that_refuses_fails_the_call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,20 +7,17 @@ import enum
 from wakerobin.demo.page import Page
 
 _INDENT = 11
+_FIRST = 2
+_AFTER_LAST = 4
 
 
 class Who(enum.Enum):
-    """The columns; the value is where each stands."""
+    """The columns, from left to right; the value is the name above."""
 
-    PBX = 3
-    WAKEROBIN = 31
-    APNS = 56
-    PHONE = 81
-
-    @property
-    def title(self) -> str:
-        """What stands above the column."""
-        return {"PBX": "PBX", "APNS": "APNs", "PHONE": "phone"}.get(self.name, "Wakerobin")
+    PBX = "PBX"
+    WAKEROBIN = "Wakerobin"
+    APNS = "APNs"
+    PHONE = "phone"
 
 
 class Ladder:
@@ -29,30 +26,32 @@ class Ladder:
     def __init__(self, page: Page, started_at: float) -> None:
         self._page = page
         self._started_at = started_at
+        span = page.width - _INDENT - _FIRST - _AFTER_LAST
+        self._places = {who: _FIRST + span * at // (len(Who) - 1) for at, who in enumerate(Who)}
 
     def head(self) -> None:
         """Write the names of the columns."""
-        line = [" "] * (Who.PHONE.value + 6)
-        for who in Who:
-            begin = max(0, who.value - len(who.title) // 2)
-            line[begin : begin + len(who.title)] = who.title
-        self._page.line(f"{' ' * _INDENT}{self._page.painted(''.join(line), 'bold')}")
+        line = ""
+        for who, place in self._places.items():
+            line = line.ljust(max(0, place - len(who.value) // 2)) + who.value
+        self._page.line(f"{' ' * _INDENT}{self._page.painted(line, 'bold')}")
 
     def arrow(self, at: float, source: Who, target: Who, label: str, *colours: str) -> None:
         """Draw one message."""
-        left, right = sorted((source.value, target.value))
+        left, right = sorted((self._places[source], self._places[target]))
         inner = right - left - 1
-        text = f" {label} "[:inner]
+        text = f" {label} "[: inner - 1]
         lead = max(0, (inner - len(text)) // 2)
         tail = inner - len(text) - lead
-        is_rightward = source is not target and source.value == left
-        begin = "─" * lead if is_rightward else "◄" + "─" * max(0, lead - 1)
-        end = "─" * max(0, tail - 1) + "►" if is_rightward else "─" * tail
+        if self._places[source] == left:
+            begin, end = "─" * lead, "─" * (tail - 1) + "►"
+        else:
+            begin, end = "◄" + "─" * (lead - 1), "─" * tail
         paint = self._page.painted
-        lines = [paint("│" if x in _PLACES else " ", "dim") for x in range(Who.PHONE.value + 1)]
-        drawn = f"{paint(begin, 'dim')}{paint(text, *colours)}{paint(end, 'dim')}"
-        lines[left + 1 : right] = [drawn]
-        self._page.line(f"{self._time(at)}{''.join(lines)}")
+        places = self._places.values()
+        line = [paint("│" if x in places else " ", "dim") for x in range(max(places) + 1)]
+        line[left + 1 : right] = [f"{paint(begin, 'dim')}{paint(text, *colours)}{paint(end, 'dim')}"]
+        self._page.line(f"{self._time(at)}{''.join(line)}")
 
     def note(self, at: float, text: str) -> None:
         """Write between the arrows what no message shows."""
@@ -60,6 +59,3 @@ class Ladder:
 
     def _time(self, at: float) -> str:
         return self._page.painted(f"{at - self._started_at:8.3f}".ljust(_INDENT), "dim")
-
-
-_PLACES = frozenset(who.value for who in Who)

@@ -47,6 +47,7 @@ BEGINNING: Final = 1_772_442_000_000
 """Monday, 2 March 2026, 09:00 UTC."""
 _DAYS_OF_A_LIFE = 7
 _DATE = 17
+_MARGIN = 2 + _DATE + 1 + _DAYS_OF_A_LIFE + 1
 
 
 class Week:
@@ -109,11 +110,15 @@ class Week:
         """Write a line with the date and with the days that are left of the life."""
         page = self._page
         date = page.painted(moment(self.clock.now()).ljust(_DATE), "dim")
-        page.line(f"  {date} {self._bar(life or self.life())} {page.painted(text, *colours)}")
+        head = f"  {date} {self._bar(life or self.life())} "
+        for part in page.wrapped(text, _MARGIN):
+            page.line(f"{head}{page.painted(part, *colours)}")
+            head = " " * _MARGIN
 
     def say_more(self, text: str) -> None:
         """Write what belongs to the line before."""
-        self._page.line(f"  {' ' * (_DATE + _DAYS_OF_A_LIFE + 1)} {self._page.painted(text, 'dim')}")
+        for part in self._page.wrapped(text, _MARGIN):
+            self._page.line(f"{' ' * _MARGIN}{self._page.painted(part, 'dim')}")
 
     def say_silent(self) -> None:
         """Write how many silent pushes went out since the last line."""
