@@ -37,7 +37,6 @@ async def test_the_woken_phone_hangs_up(lab: Lab, transport: str) -> None:
     await phone.wait_message("ACK")
     await phone.hang_up()
     await caller.succeeded()
-    assert [status for _, status, _ in scene.finals("BYE")] == []
     assert final_statuses(phone.messages(), "BYE") == [200]
 
 

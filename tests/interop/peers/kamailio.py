@@ -225,6 +225,18 @@ class Kamailio:
             return []
         return [_contact(entry["Contact"]) for entry in record["Contacts"]]
 
+    async def wait_contacts(self, user: str, count: int, within: float = PATIENCE) -> list[Contact]:
+        """The user's contacts, once there are so many."""
+        never = asyncio.get_running_loop().create_future()
+        found: list[Contact] = []
+        try:
+            async with asyncio.timeout(within):
+                while len(found := await self.contacts(user)) != count:
+                    await asyncio.wait([never], timeout=0.02)
+        except TimeoutError:
+            raise TimeoutError(f"not {count} contacts of {user} within {within} s: {found}") from None
+        return found
+
     async def remove_contact(self, user: str, uri: str) -> None:
         """Drop one contact behind its owner's back."""
         await self.rpc("ul.rm_contact", "location", user, uri)

@@ -83,12 +83,10 @@ class Scene:
         await phone.wait_registered()
         return phone
 
-    async def desk_phone(self, scenario: str, *, user: str = "alice", status: int = 0) -> Sipp:
+    async def desk_phone(self, scenario: str, *, user: str = "alice", delay_ms: int = 100) -> Sipp:
         """A phone that registers with the PBX itself, beside the server, and then follows a scenario."""
         ip, port = self.lab.place()
-        desk = await self.lab.start(
-            Sipp(scenario, ip, port, delay_ms=100, status=status, keys={"user": "desk"})
-        )
+        desk = await self.lab.start(Sipp(scenario, ip, port, delay_ms=delay_ms, keys={"user": "desk"}))
         registering = Sipp(
             "register",
             ip,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,6 +103,14 @@ class Wakerobin:
             return (await self.api("GET", "/healthz")).status == 200
         except OSError:
             return False
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: what comes waits in its sockets."""
+        self._program.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        self._program.signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """SIGKILL: no last word to anyone, and nothing more is written."""
