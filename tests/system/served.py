@@ -146,13 +146,13 @@ def options(pns: FakePns, host: str, **changes: Any) -> Options:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, host: str, **changes: Any) -> AsyncIterator[World]:
+async def serving(folder: Path, host: str, pbx_port: int = 0, **changes: Any) -> AsyncIterator[World]:
     """Run a server, a PBX with the users anna and ben, and a push service, all on `host`."""
     pns_folder = folder / "pns"
     pns_folder.mkdir(exist_ok=True)
     pbx = FakePbx({"anna": "anna-password", "ben": "ben-password"})
     async with FakePns(pns_folder, host=host) as pns:
-        await pbx.start(host)
+        await pbx.start(host, pbx_port)
         configured = options(pns, host, **changes)
         ready = asyncio.Event()
         folders = Folders(folder / "data", folder / "config" / "vault.key")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Listening:
         self._socket_path = socket_path
         self.address: tuple[str, int] | None = None
         if http.listen:
+            _expect_certificate(http)
             bound = _tcp(http.listen)
             self.address = bound.getsockname()[:2]
             self._servers.append((_Uvicorn(_config(api, http)), bound))
@@ -79,6 +81,24 @@ def _config(app: Any, http: HttpOptions) -> uvicorn.Config:
         ssl_certfile=http.tls_cert or None,
         ssl_keyfile=http.tls_key or None,
     )
+
+
+def _expect_certificate(http: HttpOptions) -> None:
+    """Raise ConfigurationError for files with which TLS could not be spoken."""
+    if not http.tls_cert:
+        return
+    for key, name in (("http.tls_cert", http.tls_cert), ("http.tls_key", http.tls_key)):
+        if not Path(name).is_file():
+            raise ConfigurationError(f"{key}: there is no file {name}")
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(http.tls_cert, http.tls_key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or str(error)
+        raise ConfigurationError(
+            f"http.tls_cert, http.tls_key: {http.tls_cert} and {http.tls_key} are no certificate with its "
+            f"unencrypted key in PEM: {reason}"
+        ) from None
 
 
 def _tcp(listen: str) -> socket.socket:
