@@ -16,7 +16,7 @@ from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import SipEndpoint, TransactionLayer
 from wakerobin.services.phones.routes import Address, RecordRoutes
-from wakerobin.services.switchboard.incoming import registration_call_id
+from wakerobin.services.switchboard.incoming import leads_somewhere, registration_call_id
 from wakerobin.services.switchboard.wake import Wakeable, call_pushes
 
 
@@ -92,13 +92,18 @@ class Exchange:
             registration_call_id(self.keys.current, invite.call_id, invite.from_tag or "", public_id)
         )
 
-    def record_routes(self, phone: PhoneFlow, account: Account, from_pbx: Flow) -> tuple[str, str]:
-        """Return our two Record-Routes: the PBX's side carries the address under which *it* reaches us."""
+    def record_routes(
+        self, phone: PhoneFlow, account: Account, invite: Message, seen: Flow
+    ) -> tuple[str, str]:
+        """Return our two Record-Routes: the PBX's side carries the address under which *it* reaches us.
+
+        Where the PBX's Contact may lead nowhere, it also says where the INVITE was `seen` to come from.
+        """
         address = self._pbx_address(account)
         if address is None:
-            host, port = self._endpoint.local_address(from_pbx.transport, from_pbx.remote[0])
-            address = Address(host, port, from_pbx.transport)
-        return self._routes.pair(phone, address)
+            host, port = self._endpoint.local_address(seen.transport, seen.remote[0])
+            address = Address(host, port, seen.transport)
+        return self._routes.pair(phone, address, None if leads_somewhere(invite, seen) else seen)
 
     def branch(self, sent: Message, phone: PhoneFlow) -> str:
         """Return a branch that is known again after a restart."""

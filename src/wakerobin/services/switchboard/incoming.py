@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from wakerobin.core.addresses import Reach, parse_address, reach
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.sip.forking import loop_hash
@@ -54,6 +55,15 @@ def readable(text: str) -> str:
 def has_video(invite: Message) -> bool:
     """Whether the offer has a video stream that is on."""
     return _VIDEO.search(invite.body) is not None
+
+
+def leads_somewhere(invite: Message, seen: Flow) -> bool:
+    """Whether the Contact is an address that the PBX answers at: a public one, or where it was seen."""
+    try:
+        address = parse_address(SipUri.parse(invite.contacts[0].uri).host)
+    except (SipSyntaxError, IndexError):
+        return False
+    return address is not None and (reach(address) is Reach.PUBLIC or str(address) == seen.remote[0])
 
 
 def for_phone(invite: Message, phone: PhoneFlow, routes: tuple[str, str], breadth: int) -> Message:

@@ -155,7 +155,7 @@ class Line:
             heard_at=self._exchange.clock.monotonic(),
             expires_at=self._exchange.clock.monotonic(),
         )
-        routes = self._exchange.record_routes(phone, self.account, self.transaction.flow)
+        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
         sent = for_phone(self.invite, phone, routes, 1)
         key = f"s{number}"
         if key not in self.branches:
@@ -259,7 +259,7 @@ class Line:
 
     def _offer(self, offer: Offer) -> None:
         phone, key = offer.phone, offer.key
-        routes = self._exchange.record_routes(phone, self.account, self.transaction.flow)
+        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
         sent = for_phone(self.invite, phone, routes, offer.breadth)
         branch = with_loop_mark(self._exchange.branch(sent, phone), self.invite)
         handle = self._exchange.transactions.request(
