@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.served import OTHER_INSTALLATION, PATH, Answer, World, serving
+from tests.system.served import INSTALLATION, OTHER_INSTALLATION, PATH, Answer, World, serving
 from wakerobin.testing.pbx_call import FakeCall
 from wakerobin.testing.phone import FakePhone
+from wakerobin.testing.pns import ReceivedPush
 
 
 @pytest.fixture
@@ -35,6 +36,14 @@ class App:
         answer = await self.send("GET", f"/{self.call_id}?wait={wait}")
         assert answer.status == 200, answer.text
         return str(answer.json["state"])
+
+
+def is_for(id_: str) -> Callable[[ReceivedPush], bool]:
+    return lambda push: push.payload["wakerobin"]["registration"] == id_
+
+
+def target(token: str) -> dict[str, Any]:
+    return {"provider": "apns", "purposes": ["call"], "token": token}
 
 
 @pytest.fixture
@@ -73,6 +82,25 @@ async def test_a_decline_needs_no_sip(app: App, reason: str, status: int) -> Non
     assert await app.state() == "declined"
     again = await app.send("POST", f"/{app.call_id}/decline", {})
     assert again.status == 204, "the same wish twice is no error"
+
+
+async def test_a_decline_of_one_phone_leaves_the_others_ringing(world: World) -> None:
+    bodies = [
+        (await world.api.enrol(world.fields(installation_id=one, targets=[target(token)]))).json
+        for one, token in ((INSTALLATION, "c1" * 32), (OTHER_INSTALLATION, "c2" * 32))
+    ]
+    call = world.pbx.call("anna")
+    apps = []
+    for body in bodies:
+        push = await world.pns.wait_for(is_for(body["id"]))
+        apps.append(App(world, body, call, push.payload["wakerobin"]["call_id"]))
+    first, second = apps
+    assert (await first.send("POST", f"/{first.call_id}/decline", {"scope": "this"})).status == 204
+    assert await second.state() == "waking"
+    assert call.final == 0
+    assert (await second.send("POST", f"/{second.call_id}/decline", {"scope": "this"})).status == 204
+    await call.wait(lambda one: one.final != 0)
+    assert call.final == 486
 
 
 async def test_an_answered_call_cannot_be_declined(app: App) -> None:
