@@ -26,7 +26,8 @@ from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.pns import FakePns
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SERVER, PBX = "127.0.93.1", "127.0.93.10"
+SERVER, PBX = (f"127.93.{os.getpid() % 256}.{host}" for host in (1, 10))
+"""Loopback addresses of this process: the README's ports are the usual ones."""
 LIMIT_S = 30
 
 NOT_RUN_HERE = {"./test": "it runs this test", "./test --install": "it installs Debian packages"}
