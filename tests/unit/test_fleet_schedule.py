@@ -67,8 +67,7 @@ def test_a_removed_row_is_due_no_more_and_its_number_is_used_again() -> None:
     assert rows.row(1) is None
     assert rows.add(99, 7) == 0
     assert (rows.due[0], rows.registrar[0], rows.account[0]) == (NEVER, 7, 99)
-    assert not rows.is_current(0, 1)
-    assert rows.is_current(0, 99)
+    assert rows.row(99) == 0
 
 
 def test_an_account_has_one_row() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
+
 from tests.system.fleet.world import HOUR, MINUTE, SECOND, US, World, world
 from wakerobin import log
+from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Flow, Transport
 from wakerobin.testing.wire import WireEndpoint
 
@@ -144,6 +147,51 @@ async def test_a_nat_that_changes_its_port_all_the_time_is_not_followed_for_ever
             w.fleet.refresh_now(account.id)
             await w.run_for(MINUTE)
         assert len(w.pbx.registrar.seen) < 60
+
+
+def pings(w: World) -> int:
+    return sum(data == b"\r\n\r\n" for _, data in w.wire.messages)
+
+
+async def test_connections_to_the_pbx_are_kept_alive() -> None:
+    w = world()
+    async with w.running():
+        await w.prove(transport=Transport.TCP)
+        await w.run_for(5 * MINUTE)
+        assert 11 <= pings(w) <= 15
+
+
+async def test_the_way_through_a_nat_is_kept_open() -> None:
+    w = world()
+    behind_nat(w)
+    async with w.running():
+        await w.prove()
+        await w.run_for(5 * MINUTE)
+        assert 11 <= pings(w) <= 15
+
+
+async def test_a_pbx_that_sees_us_as_we_are_is_sent_nothing_but_sip() -> None:
+    w = world()
+    async with w.running():
+        await w.prove()
+        await w.run_for(5 * MINUTE)
+        assert pings(w) == 0
+
+
+async def test_a_connection_that_ended_is_kept_alive_no_more() -> None:
+    w = world()
+    async with w.running():
+        await w.prove(transport=Transport.TCP)
+        w.there.is_down = True
+        w.there.cut_all()
+        w.wire.messages.clear()
+        await w.run_for(5 * MINUTE)
+        assert pings(w) == 0
+
+
+async def test_call_sources_that_are_no_networks_are_said_to_be_none() -> None:
+    with pytest.raises(ConfigurationError, match=r"sip\.call_sources.*elsewhere"):
+        world(call_sources=("elsewhere",))
 
 
 async def test_contacts_left_from_an_address_that_we_had_before_are_removed() -> None:

@@ -40,6 +40,7 @@ class KeptNonce:
     challenge: Challenge
     count: int
     cnonce: str
+    """Empty where the next request takes a new one."""
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ class Answers:
         # With -sess the client's nonce is part of the session and stays (RFC 7616 3.4.2).
         is_same = challenge.session and one.kept.cnonce
         cnonce = one.kept.cnonce if is_same else hex_token(self._entropy, _CNONCE_OCTETS)
-        one.kept = KeptNonce(challenge, one.kept.count + 1, cnonce)
+        one.kept = KeptNonce(challenge, one.kept.count + 1, cnonce if challenge.session else "")
         return digest.answer(
             challenge,
             username=self._credentials.username,

@@ -165,9 +165,10 @@ class Fleet:
             registrar.resolve_soon()
             row = self._roster.add(account.id, registrar.number)
             granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
-            wait_s = resumed_wait_s(account.state, self._around.jitter())
-            if not wait_s:
+            if account.state is BindingState.REGISTERED:
                 wait_s = resumed_in_s(granted_s, account.id, wall_s, past.ran_until_s)
+            else:
+                wait_s = resumed_wait_s(account.state, self._around.jitter())
             self._refreshing.agenda.put_in(row, wait_s)
 
     def _committed(self, groups: frozenset[str]) -> None:
@@ -204,6 +205,7 @@ class Fleet:
         if self._beat is not None:
             self._beat.cancel()
         self._refreshing.agenda.stop()
+        self._refreshing.keep_alives.stop()
         self._trials.stop()
         self._removals.stop()
         for registrar in self._registrars.all():

@@ -49,6 +49,10 @@ class OurAddresses:
         self._seen[key] = (str(address), port if seen[1] is None else seen[1])
         return True
 
+    def is_learnt(self, flow: Flow) -> bool:
+        """Whether the far end sees us behind a NAT."""
+        return (flow.transport, *flow.remote) in self._seen
+
     def learnt(self) -> list[tuple[str, str, int, str, int]]:
         """Return what is worth remembering over a restart: transport, far end, our address and port."""
         return [

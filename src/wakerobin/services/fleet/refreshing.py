@@ -31,6 +31,7 @@ from wakerobin.ports.store import Transaction
 from wakerobin.services.fleet.agenda import Agenda
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.hops import Hops
+from wakerobin.services.fleet.keep_alive import KeepAlives
 from wakerobin.services.fleet.registrars import Registrars
 from wakerobin.services.fleet.schedule import NEVER, Roster
 from wakerobin.services.fleet.surroundings import Surroundings
@@ -53,12 +54,14 @@ class Refreshing:
         self.troubles: dict[int, Trouble] = {}
         self.service_routes: dict[int, tuple[str, ...]] = {}
         self.hops = Hops(roster)
+        self.keep_alives = KeepAlives(around, self.hops, cycles.addresses)
         self.agenda = Agenda(roster, around.clock, around.timers, self.ask)
         self.on_idle: Callable[[int], None] = lambda _account_id: None
         """Called with an account when no conversation of it is under way any more."""
         self._around = around
         self._roster = roster
         self._registrars = registrars
+        registrars.on_row = self._turn
         self._cycles = cycles
         self._losses: dict[int, Losses] = {}
         self._kept: dict[int, tuple[KeptNonce, ...]] = {}
@@ -73,11 +76,9 @@ class Refreshing:
         """Let a row have its conversation as soon as its registrar may be asked."""
         if self._roster.is_busy[row]:
             return
-        account_id = self._roster.account[row]
         self._roster.is_busy[row] = 1
         self._roster.due[row] = NEVER
-        registrar = self._registrars[self._roster.registrar[row]]
-        registrar.ask(lambda: self._turn(row, account_id), is_urgent=is_urgent)
+        self._registrars[self._roster.registrar[row]].ask(row, is_urgent=is_urgent)
 
     def bind_now(self, row: int, *, is_urgent: bool = True) -> None:
         """Let a row be bound out of turn."""
@@ -104,7 +105,9 @@ class Refreshing:
         self._forget(row)
         return cseq
 
-    def _turn(self, row: int, account_id: int) -> None:
+    def _turn(self, row: int) -> None:
+        """Begin the conversation of a row: it is busy, so that it is still the account's that asked."""
+        account_id = self._roster.account[row]
         try:
             account, credentials = self._around.store.read(_of_account(account_id))
         except StoreUnavailableError:
@@ -197,6 +200,7 @@ class Refreshing:
         self._roster.refresh[row] = now + int(refresh_s)
         self._roster.bound_until[row] = now + outcome.granted_s
         self.hops.note(row, ending.flow)
+        self.keep_alives.wake(ending.flow)
         if outcome.is_listed and registrar.can_look:
             self._put_look(row, account.id)
         else:

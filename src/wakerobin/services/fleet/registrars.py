@@ -42,14 +42,14 @@ class NextHop:
 
 def next_hop(account: Account) -> NextHop:
     """Return an account's outbound proxy, else its registrar, else the domain of its AOR."""
-    return _next_hop(account.outbound_proxy, account.registrar, account.aor, account.transport)
+    domain = account.aor.rpartition("@")[2]
+    return _next_hop(account.outbound_proxy, account.registrar or domain, account.transport)
 
 
 @lru_cache(maxsize=4096)
-def _next_hop(proxy: str, registrar: str, aor: str, transport: Transport) -> NextHop:
-    text = proxy or (f"sip:{registrar}" if registrar else aor)
+def _next_hop(proxy: str, registrar: str, transport: Transport) -> NextHop:
     try:
-        uri = SipUri.parse(text)
+        uri = SipUri.parse(proxy or f"sip:{registrar}")
     except SipSyntaxError:
         return NextHop("", None, transport)  # resolves to nothing: the account is told so
     named = (uri.param("transport") or "").lower()
@@ -64,7 +64,9 @@ class Registrar:
     Turns wait here, urgent ones first, until the address is known and the bucket has a token.
     """
 
-    def __init__(self, number: int, hop: NextHop, surroundings: Surroundings) -> None:
+    def __init__(
+        self, number: int, hop: NextHop, surroundings: Surroundings, on_row: Callable[[int], None]
+    ) -> None:
         options = surroundings.options.sip
         now = surroundings.clock.monotonic()
         self.number = number
@@ -83,8 +85,10 @@ class Registrar:
         """Rows that wait out a back-off because nothing was answered to anyone."""
         self._around = surroundings
         self._bucket = TokenBucket(options.register_rate, max(1, options.register_burst), at=now)
-        self._urgent: deque[Turn] = deque()
-        self._ordinary: deque[Turn] = deque()
+        self._on_row = on_row
+        # A row waits as its number alone: after a first start a million of them may.
+        self._urgent: deque[Turn | int] = deque()
+        self._ordinary: deque[Turn | int] = deque()
         self._timer: Timer | None = None
         self._fresh_until = float("-inf")
         self._is_resolving = False
@@ -92,8 +96,11 @@ class Registrar:
         self._success_at = float("-inf")
         self._named_sources: set[str] = set()
 
-    def ask(self, turn: Turn, *, is_urgent: bool = False) -> None:
-        """Call `turn` when the registrar may be sent a REGISTER and its address was looked up."""
+    def ask(self, turn: Turn | int, *, is_urgent: bool = False) -> None:
+        """Call `turn` when the registrar may be sent a REGISTER and its address was looked up.
+
+        A number is a row of the roster: then `on_row` is called with it.
+        """
         (self._urgent if is_urgent else self._ordinary).append(turn)
         if self._timer is None:
             self._pump()
@@ -153,6 +160,8 @@ class Registrar:
 
     def _pump(self) -> None:
         self._timer = None
+        if self._around.tasks is None:
+            return  # the fleet has ended
         self.resolve_soon()
         if not self.addresses and self._is_resolving:
             return  # goes on when the addresses are there, or there are none
@@ -164,7 +173,11 @@ class Registrar:
             if wait:
                 self._pump_in(wait)
                 return
-            queue.popleft()()
+            turn = queue.popleft()
+            if isinstance(turn, int):
+                self._on_row(turn)
+            else:
+                turn()
         # A long queue leaves the loop to others between its slices.
         self._pump_in(0.0)
 
@@ -203,11 +216,14 @@ class Registrar:
     def _add_sources(self, addresses: Iterable[str]) -> None:
         if len(self.sources) > _MOST_SOURCES:
             self.sources.clear()
-        self.sources.update(addresses)
+        self.sources.update(str(parse_address(address)) for address in addresses)
 
 
 class Registrars:
     """All registrars, by number and by next hop. Made when the first account needs one, and kept."""
+
+    on_row: Callable[[int], None]
+    """Called with a row of the roster when its registrar may be asked. To be set before anyone asks."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
@@ -226,6 +242,6 @@ class Registrars:
         hop = next_hop(account)
         known = self._of.get(hop)
         if known is None:
-            known = self._of[hop] = Registrar(len(self._all), hop, self._around)
+            known = self._of[hop] = Registrar(len(self._all), hop, self._around, self.on_row)
             self._all.append(known)
         return known

@@ -48,10 +48,6 @@ class Roster:
         """Go through the rows in use."""
         return iter(tuple(self._row_of.values()))
 
-    def is_current(self, row: int, account_id: int) -> bool:
-        """Whether this row still is that account's."""
-        return self._row_of.get(account_id) == row
-
     def add(self, account_id: int, registrar: int) -> int:
         """Add an account and return its row; the one that it has where it is there already."""
         row = self._row_of.get(account_id)

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 
 from wakerobin import log
-from wakerobin.core.addresses import parse_address
+from wakerobin.core.addresses import Network, parse_address
+from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Account, Flow
 from wakerobin.services.fleet.cycle import proxy_route
 from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
@@ -22,7 +23,7 @@ _log = log.get("fleet")
 
 
 class Ways:
-    """Answers from what refreshing knows; nothing here waits."""
+    """Answers from what refreshing knows; nothing here waits. Raises ConfigurationError when it is made."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class Ways:
         self._registrars = registrars
         self._addresses = addresses
         self._refreshing = refreshing
-        self._allowed = [ipaddress.ip_network(text, strict=False) for text in options.call_sources]
+        self._allowed = _networks(options.call_sources)
         self._is_strict = options.call_sources_policy == "strict"
         self._shown: set[tuple[int, str]] = set()
 
@@ -87,7 +88,7 @@ class Ways:
             return False
         registrar = self._registrars.of(account)
         registrar.resolve_soon()
-        if str(source) in _spelled(registrar.sources) or any(source in network for network in self._allowed):
+        if str(source) in registrar.sources or any(source in network for network in self._allowed):
             return True
         row = self._roster.row(account.id)
         hop = None if row is None else self._refreshing.hops.of(row)
@@ -103,5 +104,10 @@ class Ways:
         _log.warning("call_source_unknown", account=account.id, address=flow.remote[0])
 
 
-def _spelled(addresses: Iterable[str]) -> set[str]:
-    return {str(parse_address(address)) for address in addresses}
+def _networks(listed: Iterable[str]) -> list[Network]:
+    try:
+        return [ipaddress.ip_network(text.strip(), strict=False) for text in listed]
+    except ValueError as fault:
+        raise ConfigurationError(
+            f"sip.call_sources: {fault}; write networks like 192.0.2.0/24 or 2001:db8::/32"
+        ) from None
