@@ -27,6 +27,7 @@ from wakerobin.core.pushes import (
 )
 from wakerobin.core.values import Provider, PushTarget, Secret
 from wakerobin.push.apns import notification
+from wakerobin.server.policies import lifetime_policies
 from wakerobin.settings import load
 from wakerobin.texts import Catalogues
 from wakerobin.web.api import fields
@@ -146,6 +147,7 @@ def test_every_example_of_a_configuration_can_be_used(path: Path, block: str, tm
     file.write_text(block)
     options = load(file, {})
     assert list(options.apps) == list(tomllib.loads(block)["apps"])
+    assert lifetime_policies(options).keys() == options.apps.keys()
 
 
 @pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
@@ -167,6 +169,16 @@ def test_the_api_page_names_every_field() -> None:
     names = {name for model in models for name in model.model_fields}
     assert len(names) > 20
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", codes)] == []
+
+
+def test_the_architecture_page_shows_every_room() -> None:
+    page = _read(ROOT / "docs" / "architecture.md")
+    source = ROOT / "src" / "wakerobin"
+    rooms = {
+        path.name for folder in (source, source / "services") for path in folder.iterdir() if path.is_dir()
+    }
+    shown = set(re.findall(r"[a-z_]+", page))
+    assert rooms - shown <= {"__pycache__"}
 
 
 def test_the_api_page_tells_how_each_push_travels() -> None:
