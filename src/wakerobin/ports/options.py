@@ -85,6 +85,9 @@ class HttpOptions:
     """`[http]`: the app's API."""
 
     listen: str = _option("127.0.0.1:8088", "`address:port` of the API; empty turns it off.")
+    public_url: str = _option(
+        "", "URL under which apps reach the API; call pushes carry it, so that an app need not know it."
+    )
     tls_cert: str = _option("", "Certificate file (PEM) of the API.")
     tls_key: str = _option("", "Key file (PEM) of the API.")
     trusted_proxies: tuple[str, ...] = _option(
@@ -117,9 +120,6 @@ class LifetimeOptions:
         (Duration(12 * HOUR), Duration(1 * HOUR)), "Visible warnings this long before the end."
     )
     grace_limit: Duration = _duration(48 * HOUR, "How long a life waits for its last warning to be settled.")
-    unregistered_limit: Duration = _duration(
-        12 * HOUR, "A refused account ends after this; a waiting password is erased."
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

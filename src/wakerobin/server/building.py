@@ -125,6 +125,7 @@ def build(ground: Ground) -> Rooms:
         lifetime=lifetime,
         pbx_address=_pbx_address(fleet),
         wake_writer=joints.wake_writer,
+        api=options.http.public_url,
     )
     switchboard = Switchboard(
         store=store,

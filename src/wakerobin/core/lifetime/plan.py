@@ -48,10 +48,9 @@ class LifetimePolicy:
     renewal_every: Duration = _HOUR
     warnings: tuple[Duration, ...] = (_HALF_DAY, _HOUR)
     grace_limit: Duration = _TWO_DAYS
-    unregistered_limit: Duration = _HALF_DAY
 
     def __post_init__(self) -> None:
-        for name in ("lifetime", "renewal_from", "renewal_every", "unregistered_limit"):
+        for name in ("lifetime", "renewal_from", "renewal_every"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"lifetime.{name} must be longer than nothing")
         if any(not 0 < lead < self.lifetime for lead in self.warnings):

@@ -17,7 +17,7 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import SipEndpoint, TransactionLayer
 from wakerobin.services.phones.routes import Address, RecordRoutes
 from wakerobin.services.switchboard.incoming import leads_somewhere, registration_call_id
-from wakerobin.services.switchboard.wake import Wakeable, call_pushes
+from wakerobin.services.switchboard.wake import Wakeable, call_details, call_pushes
 
 
 class CallPushes(Protocol):
@@ -54,6 +54,7 @@ class Exchange:
         lifetime: Callable[[str], LifetimePolicy],
         pbx_address: Callable[[Account], Address | None],
         wake_writer: Callable[[], None],
+        api: str = "",
     ) -> None:
         self.clock = clock
         self.timers = timers
@@ -66,6 +67,7 @@ class Exchange:
         self.entropy = entropy
         self._lifetime = lifetime
         self._pbx_address = pbx_address
+        self._api = api
 
     def push(
         self,
@@ -77,7 +79,8 @@ class Exchange:
         """Send the call pushes of one registration; `on_outcome(accepted, reason)` for each target."""
         now = self.clock.now()
         policy = self._lifetime(wakeable.registration.app)
-        messages = call_pushes(self.keys.current, invite, wakeable, policy, now, expires_at)
+        details = call_details(self.keys.current, invite, wakeable.registration, self._api)
+        messages = call_pushes(self.keys.current, details, wakeable, policy, now, expires_at)
         deadline = self.clock.monotonic() + (expires_at - now) / 1000
 
         def settled(message: PushMessage, outcome: Outcome) -> None:

@@ -35,22 +35,31 @@ def wakeables(tx: Transaction, account_id: int) -> list[Wakeable]:
     return found
 
 
-def call_pushes(
-    secret: bytes, invite: Message, wakeable: Wakeable, policy: LifetimePolicy, sent_at: int, expires_at: int
-) -> list[PushMessage]:
-    """Return one push for each call target; ids are derived, so that a repeated INVITE pushes nothing new."""
-    registration, life = wakeable.registration, wakeable.life
-    call_id = registration_call_id(secret, invite.call_id, invite.from_tag or "", registration.public_id)
-    details = CallDetails(
-        call_id=call_id,
+def call_details(secret: bytes, invite: Message, registration: PushRegistration, api: str) -> CallDetails:
+    """Return what this registration is told of a call; `api` is the URL under which apps reach the API."""
+    return CallDetails(
+        call_id=registration_call_id(secret, invite.call_id, invite.from_tag or "", registration.public_id),
         sip_call_id=invite.call_id,
         caller=caller_of(invite),
         has_video=has_video(invite),
+        api=api,
     )
+
+
+def call_pushes(
+    secret: bytes,
+    details: CallDetails,
+    wakeable: Wakeable,
+    policy: LifetimePolicy,
+    sent_at: int,
+    expires_at: int,
+) -> list[PushMessage]:
+    """Return one push for each call target; ids are derived, so that a repeated INVITE pushes nothing new."""
+    registration, life = wakeable.registration, wakeable.life
     messages = []
     for target in wakeable.targets:
         head = PayloadHead(
-            id=uuid_from(keyed_hash(secret, "call-push", call_id, str(target.id))),
+            id=uuid_from(keyed_hash(secret, "call-push", details.call_id, str(target.id))),
             registration=registration.public_id,
             generation=life.generation,
             sent_at=sent_at,
