@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.system.fleet.world import HOUR, MINUTE, SECOND, World, world
-from wakerobin.core.values import Flow, Transport
+from wakerobin.core.values import Ended, Flow, Transport
 from wakerobin.ports.store import Unregister
+from wakerobin.testing.memory import Fault
 
 DESK = "sip:alice@10.0.0.7:5060"
 
@@ -132,6 +133,19 @@ async def test_enrolling_again_makes_a_new_binding_that_a_late_un_register_canno
         await w.run_for(HOUR)
         assert w.account().contact_user != old
         assert w.contacts() == [f"sip:{w.account().contact_user}@10.0.0.1:5060;transport=udp"]
+
+
+async def test_a_store_that_fails_when_the_work_is_done_has_it_done_again() -> None:
+    w = world()
+    async with w.running():
+        registration_id = await bound(w)
+        await w.lives.end(registration_id, Ended.DELETED)
+        w.store.break_next(Fault.BEFORE_COMMIT)
+        await w.clock.settle()
+        assert len(work(w)) == 1
+        await w.run_for(MINUTE)
+        assert work(w) == []
+        assert w.contacts() == []
 
 
 async def test_another_living_registration_keeps_the_binding() -> None:

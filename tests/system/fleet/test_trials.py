@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.system.fleet.world import HOUR, MINUTE, SECOND, world
+from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.sip import digest
 from wakerobin.core.sip.digest import Algorithm as Hash
 from wakerobin.core.values import Algorithm, BindingState, Credentials, RealmKey, Secret
 from wakerobin.ports.options import AppOptions
 from wakerobin.services.fleet import TrialVerdict
+from wakerobin.testing.memory import Fault
 
 
 async def test_the_right_password_is_proven_and_forgotten_for_its_hashes() -> None:
@@ -44,6 +46,16 @@ async def test_a_trial_in_the_store_is_tried_without_being_asked_for() -> None:
     async with w.running():
         await w.enrol()
         await w.run_for(SECOND)
+        assert w.account().proven
+
+
+async def test_a_trial_that_the_store_kept_without_telling_is_found_within_a_minute() -> None:
+    w = world()
+    async with w.running():
+        w.store.break_next(Fault.AFTER_COMMIT)
+        with pytest.raises(StoreUnavailableError):
+            await w.enrol()
+        await w.run_for(61 * SECOND)
         assert w.account().proven
 
 
@@ -149,6 +161,25 @@ async def test_a_silent_pbx_is_unreachable_and_is_tried_again_until_it_answers()
         assert (result.verdict, result.code) == (TrialVerdict.UNREACHABLE, "registrar-unreachable")
         w.pbx.rules.is_silent = False
         await w.until(lambda: w.account().proven, within=5 * MINUTE)
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_a_store_that_fails_at_the_proof_has_it_proven_later(fault: Fault) -> None:
+    w = world()
+    async with w.running():
+        registration = await w.enrol()
+        w.pbx.rules.is_silent = True  # so that nothing is written before the fault waits for it
+        answer = w.fleet.try_credentials(registration.id)
+        await w.clock.settle()
+        w.store.break_next(fault)
+        w.pbx.rules.is_silent = False
+        await w.until(answer.done, within=2 * MINUTE)
+        await w.run_for(MINUTE)
+        assert w.account().proven
+        assert len(w.contacts()) == 1
+        w.forget_seen()
+        await w.run_for(HOUR)
+        assert 200 in w.statuses()
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable() -> None:

@@ -68,7 +68,7 @@ class Fleet:
         self._registrars = Registrars(around)
         cycles = Cycles(around, self._addresses)
         self._refreshing = Refreshing(around, self._roster, self._registrars, cycles)
-        self._trials = Trials(around, self._registrars, cycles, self._refreshing.adopt)
+        self._trials = Trials(around, self._registrars, cycles, self._refreshing)
         self._removals = Removals(around, self._registrars, cycles, self._refreshing)
         self._refreshing.on_idle = self._removals.account_idle
         self._ways = Ways(around, self._roster, self._registrars, self._addresses, self._refreshing)
@@ -89,8 +89,7 @@ class Fleet:
                 await self._load()
                 self._refreshing.agenda.start()
                 self._trials.resume()
-                self._look()
-                self._keep_rhythm()
+                self._each_minute()
                 self.is_loaded.set()
                 await asyncio.get_running_loop().create_future()
         finally:
@@ -182,11 +181,12 @@ class Fleet:
         except StoreUnavailableError as fault:
             _log.error("store_unavailable", reason=str(fault))
 
-    def _keep_rhythm(self) -> None:
+    def _each_minute(self) -> None:
+        self._look()  # a commit whose success could not be told is noticed here
         self._around.start(self._write_rhythm())
         self._count_states()
         when = self.clock.monotonic() + rhythm.BEAT_S
-        self._beat = self.timers.call_at(when, self._keep_rhythm)
+        self._beat = self.timers.call_at(when, self._each_minute)
 
     async def _write_rhythm(self) -> None:
         noted = rhythm.note(self._registrars.all(), self._addresses.learnt(), self._around.wall_s())

@@ -96,6 +96,10 @@ class Refreshing:
             self._old_contacts[account.id] = ending.contact
             self.bind_now(row)
 
+    def take_in(self, account: Account) -> None:
+        """Begin to keep an account bound of which only the store knows that it is proven."""
+        self.bind_now(self._roster.add(account.id, self._registrars.of(account).number))
+
     def leave(self, account_id: int) -> int:
         """Keep an account bound no longer. Returns its last CSeq number. Not while it `is_busy`."""
         row = self._roster.row(account_id)

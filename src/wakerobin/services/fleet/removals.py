@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from wakerobin import log
 from wakerobin.core.binding import ComeLater, Intent, Trouble, Unreachable, troubled
+from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.store import Transaction, Unregister
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrars
 from wakerobin.services.fleet.surroundings import Surroundings
+
+_STORE_RETRY_S = 30.0
 
 _log = log.get("fleet")
 
@@ -64,7 +67,11 @@ class Removals:
         work.waits_for_idle = self._refreshing.is_busy(account_id)
         if work.waits_for_idle:
             return
-        present = self._around.store.read(lambda tx: tx.accounts.get(account_id))
+        try:
+            present = self._around.store.read(lambda tx: tx.accounts.get(account_id))
+        except StoreUnavailableError:
+            self._later(work, _STORE_RETRY_S, self._begin)
+            return
         if present is None or not present.proven:
             work.last_cseq = max(work.last_cseq, self._refreshing.leave(account_id))
         self._attempt(work)
@@ -98,14 +105,23 @@ class Removals:
         now_s, now = self._around.clock.monotonic(), self._around.clock.now()
         work.trouble, wait_s = troubled(work.trouble, ending.outcome, now_s, self._around.jitter())
         left_s = max(0.0, (work.row.give_up_at - now) / 1000)
-        work.timer = self._around.timers.call_at(now_s + min(wait_s, left_s), lambda: self._attempt(work))
+        self._later(work, min(wait_s, left_s), self._attempt)
 
     def _settle(self, work: _Work, how: str) -> None:
         _log.info("binding_removed", account=work.row.account.id, how=how)
-        self._around.start(self._write(_removed(work.row.id)))
+        self._around.start(self._forget(work))
 
-    async def _write(self, work: Callable[[Transaction], None]) -> None:
-        await self._around.store.transact(work)
+    async def _forget(self, work: _Work) -> None:
+        try:
+            await self._around.store.transact(_removed(work.row.id))
+        except StoreUnavailableError:
+            # Asking the PBX once more harms nobody; a row that stays would be asked about at each start.
+            self._later(work, _STORE_RETRY_S, self._attempt)
+            raise
+
+    def _later(self, work: _Work, seconds: float, step: Callable[[_Work], None]) -> None:
+        when = self._around.clock.monotonic() + seconds
+        work.timer = self._around.timers.call_at(when, lambda: step(work))
 
     def _drop(self, row_id: int) -> None:
         timer = self._works.pop(row_id).timer

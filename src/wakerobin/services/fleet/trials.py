@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from wakerobin import log
 from wakerobin.core.binding import (
@@ -33,12 +33,11 @@ from wakerobin.services.fleet.budget import (
     Wait,
 )
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
+from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrar, Registrars
 from wakerobin.services.fleet.surroundings import Surroundings
 from wakerobin.services.fleet.values import TrialResult, TrialVerdict
 from wakerobin.services.lives import Proof
-
-Adopt: TypeAlias = Callable[[Account, Ending, Bound], None]
 
 _REFUSED = TrialResult(
     TrialVerdict.REFUSED, "credentials-refused", "The PBX does not accept these credentials."
@@ -63,19 +62,23 @@ class _Running:
     answer: asyncio.Future[TrialResult]
     trouble: Trouble | None = None
     timer: Timer | None = None
+    was_accepted: bool = False
+    """Whether the PBX took the credentials: then the store may know it although it could not say so."""
 
 
 class Trials:
     """Driven by the store's trials. Credentials that were answered for are forgotten here.
 
-    `adopt` takes over the binding that a successful trial has made.
+    `refreshing` takes over the binding that a successful trial has made.
     """
 
-    def __init__(self, around: Surroundings, registrars: Registrars, cycles: Cycles, adopt: Adopt) -> None:
+    def __init__(
+        self, around: Surroundings, registrars: Registrars, cycles: Cycles, refreshing: Refreshing
+    ) -> None:
         self._around = around
         self._registrars = registrars
         self._cycles = cycles
-        self._adopt = adopt
+        self._refreshing = refreshing
         self._running: dict[int, _Running] = {}
         self._budgets: dict[int, GuessingBudget] = {}
 
@@ -110,9 +113,14 @@ class Trials:
 
     def _attempt(self, running: _Running) -> None:
         running.timer = None
-        found = self._around.store.read(_trial_of(running.registration_id))
+        try:
+            found = self._around.store.read(_trial_of(running.registration_id))
+            kept = None if found else self._around.store.read(_proven_account(running.registration_id))
+        except StoreUnavailableError:
+            self._again(running, _STORE_RETRY_S)
+            return
         if found is None:
-            self._finish(running, _GONE)
+            self._without_trial(running, kept)
             return
         trial, account = found
         registrar = self._registrars.of(account)
@@ -137,6 +145,14 @@ class Trials:
                 )
             case never:
                 assert_never(never)
+
+    def _without_trial(self, running: _Running, proven: Account | None) -> None:
+        """Take in that the store has no trial: it was dropped, or the proof was kept and we were not told."""
+        if proven is None or not running.was_accepted:
+            self._finish(running, _GONE)
+            return
+        self._refreshing.take_in(proven)
+        self._finish(running, TrialResult(TrialVerdict.PROVEN))
 
     def _send(self, running: _Running, trial: Trial, account: Account, registrar: Registrar) -> None:
         errand = Errand(
@@ -181,6 +197,7 @@ class Trials:
         self, running: _Running, proof: Proof, errand: Errand, ending: Ending, outcome: Bound
     ) -> None:
         registration_id, account_id = running.registration_id, errand.account.id
+        running.was_accepted = True
         try:
             await self._around.lives.proven(registration_id, proof)
         except StoreUnavailableError:
@@ -194,7 +211,7 @@ class Trials:
             self._finish(running, _GONE)
             return
         _log.info("binding_made", account=account_id, expires_s=outcome.granted_s)
-        self._adopt(account, ending, outcome)
+        self._refreshing.adopt(account, ending, outcome)
         self._finish(running, TrialResult(TrialVerdict.PROVEN))
 
     def _refuse(
@@ -247,6 +264,17 @@ def _trial_of(registration_id: int) -> Callable[[Transaction], tuple[Trial, Acco
             return None
         account = tx.accounts.get(trial.account_id)
         return None if account is None else (trial, account)
+
+    return work
+
+
+def _proven_account(registration_id: int) -> Callable[[Transaction], Account | None]:
+    def work(tx: Transaction) -> Account | None:
+        registration = tx.registrations.get(registration_id)
+        if registration is None or not registration.proven:
+            return None
+        account = tx.accounts.get(registration.account_id)
+        return account if account is not None and account.proven else None
 
     return work
 
