@@ -335,6 +335,39 @@ def test_a_restart_goes_on_waiting_for_the_phones_that_were_pushed() -> None:
     assert over(two.receive(key, answer(200), 102.0)).answered_by == 1
 
 
+def test_a_restart_pushes_whom_no_push_is_known_to_have_reached() -> None:
+    one = call()
+    one.start([], [1, 2], 0.0)
+    one.push_settled(1, accepted=True, reason="APNS", now=0.1)
+    two = call()
+    effects = two.resume(json.loads(json.dumps(one.snapshot())), 100.0)
+    assert of(Push, effects) == [Push(2)], "its push was on its way when the server ended"
+    three = call()
+    again = three.resume(json.loads(json.dumps(two.snapshot())), 200.0)
+    assert of(Push, again) == [Push(2)], "the first was taken, whichever run knows it"
+
+
+def test_a_restart_pushes_a_phone_whose_flow_was_still_to_prove_itself() -> None:
+    one = call(live_flow=15.0)
+    key = key_of(one.start([phone()], [1], 0.0))
+    kept = json.loads(json.dumps(one.snapshot()))
+    two = call()
+    two.adopt(key, kept["branches"][0]["installation"], phone(), 100.0)
+    assert of(Push, two.resume(kept, 100.0)) == [Push(1)]
+
+
+def test_a_restart_does_not_push_a_phone_that_rings_on_a_flow_that_survived() -> None:
+    one = call(live_flow=15.0)
+    key = key_of(one.start([phone()], [1], 0.0))
+    one.receive(key, answer(180), 0.2)
+    kept = json.loads(json.dumps(one.snapshot()))
+    two = call()
+    two.adopt(key, kept["branches"][0]["installation"], phone(), 100.0)
+    assert of(Push, two.resume(kept, 100.0)) == []
+    three = call()
+    assert of(Push, three.resume(kept, 100.0)) == [Push(1)], "its connection has died with the server"
+
+
 def test_a_restart_takes_up_a_phone_that_rang() -> None:
     one = call()
     one.start([], [1], 0.0)

@@ -119,6 +119,8 @@ class _Installation:
     phone: PhoneFlow | None = None
     is_pushed: bool = False
     """A push was handed over, or is on its way."""
+    is_woken: bool = False
+    """A push service took a push, so that it is known to have left."""
     push_at: float | None = None
     """When it is pushed although its flow looked alive."""
     wake_ends: float | None = None
@@ -218,6 +220,7 @@ class IncomingCall:
         if installation is None or self.state.is_over:
             return []
         if accepted:
+            installation.is_woken = True
             told = Tell("push-accepted", {"after_ms": _ms(now - self.began), "by": reason})
             ring = self._ring() if self._policy.ringback == "pushed" else []
             return [told, *ring, Save()]
@@ -285,15 +288,31 @@ class IncomingCall:
         return {
             "rung": self._has_rung_itself or self._phone_rang,
             "waiting": [i.registration_id for i in self._installations.values() if i.registration_id],
+            "unpushed": [
+                i.registration_id
+                for i in self._installations.values()
+                if i.registration_id
+                and not i.is_woken
+                and self._context.state(i.key) is not BranchState.FINAL
+            ],
             "branches": [
-                {"key": i.key, "installation": i.name, "registration": i.registration_id}
+                {
+                    "key": i.key,
+                    "installation": i.name,
+                    "registration": i.registration_id,
+                    "awake": self._context.state(i.key) is BranchState.PROCEEDING,
+                }
                 for i in self._installations.values()
                 if i.phone is not None and self._context.state(i.key) is not BranchState.FINAL
             ],
         }
 
     def resume(self, snapshot: dict[str, Any], now: float) -> list[Effect]:
-        """Go on after a restart; the branches that still exist were adopted before."""
+        """Go on after a restart; the branches that still exist were adopted before.
+
+        Who was not pushed, or whose push nobody is known to have taken, is pushed now: its flow may be as
+        dead as the one of a server that ended. The push is the same one, by its id.
+        """
         self._has_rung_itself = bool(snapshot["rung"])
         for registration_id in snapshot["waiting"]:
             name = f"r{registration_id}"
@@ -306,7 +325,17 @@ class IncomingCall:
                 self._context.wait(waiting.key)
         if self.state is CallState.HELD:
             self.state = CallState.WAKING
-        return [Tell("resumed"), *self._run(self._context.settle(now), now)]
+        effects: list[Effect] = [Tell("resumed")]
+        for installation in self._installations.values():
+            installation.is_woken = installation.registration_id not in snapshot["unpushed"]
+        awake = {branch["installation"] for branch in snapshot["branches"] if branch["awake"]}
+        for registration_id in snapshot["unpushed"]:
+            installation = self._installations[f"r{registration_id}"]
+            if installation.phone is None or installation.name not in awake:
+                installation.is_pushed = False
+                installation.wake_ends = now + self._policy.wake_timeout
+                effects += self._push_now(installation)
+        return effects + self._run(self._context.settle(now), now)
 
     def adopt(self, key: str, name: str, phone: PhoneFlow, now: float) -> None:
         """Take a branch of before a restart for this installation's present one."""

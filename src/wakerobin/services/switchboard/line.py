@@ -236,7 +236,11 @@ class Line:
         )
 
     def _push(self, registration_id: int) -> None:
-        wakeable = self._wakeables[registration_id]
+        wakeable = self._wakeables.get(registration_id)
+        if wakeable is None:  # taken up after a restart, and the registration has ended meanwhile
+            now, reason = self._exchange.clock.monotonic(), "its push registration has ended"
+            self.feed(self.machine.push_settled(registration_id, accepted=False, reason=reason, now=now))
+            return
         self._unsettled[registration_id] = len(wakeable.targets)
         self.tell("push-sent", registration=wakeable.registration.public_id)
         self.is_dirty = True  # stored after the push has left, never before it
