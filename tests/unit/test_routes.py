@@ -120,3 +120,15 @@ def test_the_pbx_s_side_remembers_where_the_pbx_was_seen() -> None:
 )
 def test_a_spoilt_memory_is_none(seen: str) -> None:
     assert seen_address([SipUri.parse(f"sip:token@192.0.2.1;lr;seen={seen}")]) is None
+
+
+def test_a_dialog_of_an_earlier_run_says_where_its_phone_was_and_one_of_this_run_does_not() -> None:
+    before = RecordRoutes(KEYS, is_listener, run=b"run1")
+    now = RecordRoutes(KEYS, is_listener, run=b"run2")
+    made = pair(before.pair(phone(), PBX_SIDE))
+    assert now.former_way(made, 3) == ("203.0.113.5", 40000)
+    assert before.former_way(made, 3) is None, "a phone of this run that has no flow is gone"
+    assert now.former_way(made, 4) is None, "it is sealed for its account"
+    assert now.former_way(pair(before.pair(phone(transport=Transport.TCP), PBX_SIDE)), 3) is None
+    moved = SipUri.parse(str(made[1]).partition(";at=")[0] + ";at=127.0.0.1:5060")
+    assert now.former_way([moved], 3) is None

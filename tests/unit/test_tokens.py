@@ -19,6 +19,8 @@ from wakerobin.core.tokens import (
     branch,
     read,
     read_branch,
+    read_way,
+    seal_way,
     sign,
 )
 
@@ -372,3 +374,24 @@ def test_no_answer_is_ever_taken_twice_however_small_the_memory(
 def test_a_memory_for_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         NonceCounts(most=0)
+
+
+@given(
+    st.binary(min_size=4, max_size=4),
+    IDS,
+    st.ip_addresses().map(str),
+    st.integers(1, 65535),
+)
+def test_a_way_comes_back_as_it_was_and_is_short(run: bytes, account: int, host: str, port: int) -> None:
+    text = seal_way(KEYS, run, account, host, port)
+    assert set(text) <= set(ALPHABET)
+    assert len(text) <= 44
+    assert read_way(text, KEYS, account) == (run, host, port)
+    assert read_way(text, TokenKeys(OTHER, (NEW,)), account) == (run, host, port)
+    assert read_way(text, KEYS, account + 1) is None
+    assert read_way(text, TokenKeys(OTHER), account) is None
+
+
+@given(st.text(max_size=60) | st.text(ALPHABET, max_size=60))
+def test_whatever_is_no_way_of_ours_is_none(text: str) -> None:
+    assert read_way(text, KEYS, 1) is None

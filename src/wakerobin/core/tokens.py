@@ -1,13 +1,14 @@
-"""Signed things that leave the house and come back: Record-Route users, branches, phones' nonces.
+"""Signed things that leave the house and come back: Record-Routes, branches, phones' nonces.
 
 They replace state. A call is routed, a response of before a restart recognised and a challenge
-judged by what the peer brings back, if its MAC is ours. All three are base64url text made of
+judged by what the peer brings back, if its MAC is ours. All of them are base64url text made of
 `key id | payload | MAC`; the MAC also covers the kind of token, so that none passes for another.
 """
 
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -25,6 +26,11 @@ _TEXT = re.compile(rf"[A-Za-z0-9_-]{{8,{_TEXT_LIMIT}}}")
 _ROUTE = "record-route user"
 _ROUTE_MAC = 10
 _ROUTE_VERSION = 1
+
+_WAY = "way to a phone"
+_WAY_MAC = 8
+_WAY_RUN = 4
+_WAY_PORT = 2
 
 _BRANCH = "branch"
 _BRANCH_MAC = 8
@@ -113,6 +119,26 @@ def read(text: str, keys: TokenKeys) -> RouteToken | None:
     if payload[0] & 1:
         return RouteToken(side, account, flow=phone)
     return RouteToken(side, account, installation=phone)
+
+
+def seal_way(keys: TokenKeys, run: bytes, account: int, host: str, port: int) -> str:
+    """Return where a phone of this account is, for its dialogs of after the end of this run of the server.
+
+    `run` are 4 octets that no other run has. At most 44 characters. ValueError: `host` is no address.
+    """
+    packed = ipaddress.ip_address(host).packed
+    payload = run + port.to_bytes(_WAY_PORT, "big") + packed
+    return _seal(keys, _WAY, payload, str(account), size=_WAY_MAC)
+
+
+def read_way(text: str, keys: TokenKeys, account: int) -> tuple[bytes, str, int] | None:
+    """Return run, host and port as they were sealed for a phone of this account, else None."""
+    payload = _open(keys, _WAY, text, str(account), size=_WAY_MAC)
+    if payload is None:
+        return None
+    run, rest = payload[:_WAY_RUN], payload[_WAY_RUN:]
+    host = ipaddress.ip_address(rest[_WAY_PORT:])
+    return run, str(host), int.from_bytes(rest[:_WAY_PORT], "big")
 
 
 def branch(keys: TokenKeys, call_id: str, cseq: int, installation: int, nonce: bytes) -> str:

@@ -102,7 +102,7 @@ def build(ground: Ground) -> Rooms:
         server_secret=key,
     )
     keys = TokenKeys(key)
-    routes = RecordRoutes(keys, _listeners(endpoint), options.sip.public)
+    routes = RecordRoutes(keys, _listeners(endpoint), options.sip.public, run=entropy(4))
     doorkeeper = Doorkeeper(keys, entropy)
     phones = Phones(
         store=store,

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from wakerobin.core.addresses import parse_address
 from wakerobin.core.ids import keyed_hash
 from wakerobin.core.sip.uri import SipUri
-from wakerobin.core.tokens import RouteToken, Side, TokenKeys, read, sign
+from wakerobin.core.tokens import RouteToken, Side, TokenKeys, read, read_way, seal_way, sign
 from wakerobin.core.values import Flow, PhoneFlow, Transport
 
 FLOW_BITS = 39
 """Keeps the token of a client without push registration within 32 characters."""
 
 _SEEN = "seen"
+_AT = "at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,19 @@ class Address:
 
 
 class RecordRoutes:
-    """Makes and recognises them."""
+    """Makes and recognises them. `run` are 4 octets that no other run of the server has."""
 
     def __init__(
-        self, keys: TokenKeys, is_listener: Callable[[str, int | None], bool], public: str = ""
+        self,
+        keys: TokenKeys,
+        is_listener: Callable[[str, int | None], bool],
+        public: str = "",
+        run: bytes = bytes(4),
     ) -> None:
         self._keys = keys
         self._is_listener = is_listener
         self._public = public
+        self._run = run
 
     def pair(self, phone: PhoneFlow, pbx_side: Address, seen: Flow | None = None) -> tuple[str, str]:
         """Return the URIs for the PBX's side and for the phone's side of a dialog with this phone.
@@ -49,7 +55,23 @@ class RecordRoutes:
         pbx_uri = self._uri(Side.PBX, phone, pbx_side)
         if seen is not None:
             pbx_uri += f";{_SEEN}={_host_port(*seen.remote)}"
-        return pbx_uri, self._uri(Side.PHONE, phone, phone_side)
+        phone_uri = self._uri(Side.PHONE, phone, phone_side)
+        if phone.flow.transport is Transport.UDP:
+            way = seal_way(self._keys, self._run, phone.account_id, *phone.flow.remote)
+            phone_uri += f";{_AT}={way}"
+        return pbx_uri, phone_uri
+
+    def former_way(self, routes: Iterable[SipUri], account_id: int) -> tuple[str, int] | None:
+        """Return where a phone was, by UDP, in a dialog of an earlier run; None: in this one, or not said.
+
+        Flows are not stored. Those of this run are known: a phone that has none now is gone. It is sealed,
+        as what goes there leaves without that anybody asked for it.
+        """
+        for uri in routes:
+            found = read_way(uri.param(_AT) or "", self._keys, account_id)
+            if found is not None and found[0] != self._run:
+                return found[1], found[2]
+        return None
 
     def read(self, uri: SipUri) -> RouteToken | None:
         """Return what a Route of ours says; None for a foreign or forged one, or a listener without token."""

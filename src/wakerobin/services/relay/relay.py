@@ -101,7 +101,8 @@ class Relay:
         self._trying(transaction)
         if token.side is Side.PBX:
             next_hop(onward)  # only the fix for strict routers: it goes to the phone's own flow
-            self._deliver(self._open(transaction, onward, token))
+            leg = self._open(transaction, onward, token)
+            self._deliver(leg, token, self._routes.former_way(taken, token.account))
         else:
             self._forget_our_nonces(onward, token.account)
             leg = self._open(transaction, onward, None)
@@ -126,6 +127,9 @@ class Relay:
             self._ack_to_pbx(onward, hop, token.account, seen_address(taken))
         elif not self._ack_to_phone(onward, token):
             self._late_acks.wait(onward, token)
+            flow = self._ways.back(self._routes.former_way(taken, token.account))
+            if flow is not None:
+                self._transactions.send_ack(onward, flow)
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
         """Take back an INVITE that was passed on. False: it is none of ours, or has its final response."""
@@ -235,11 +239,11 @@ class Relay:
         else:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
 
-    def _deliver(self, leg: Leg) -> None:
-        assert leg.destination is not None
-        phone = self._phone(leg.destination, leg.onward.uri)
-        if phone is not None:
-            self._send(leg, phone.flow)
+    def _deliver(self, leg: Leg, destination: RouteToken, former: tuple[str, int] | None) -> None:
+        phone = self._phone(destination, leg.onward.uri)
+        flow = phone.flow if phone is not None else self._ways.back(former)
+        if flow is not None:
+            self._send(leg, flow)
         else:
             self._wait(leg)
 

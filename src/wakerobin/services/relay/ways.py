@@ -1,6 +1,7 @@
 """Which flow leads to the PBX of a dialog: its binding's where that is the target, else what the URI says.
 
 A PBX behind a NAT writes an address into its Contact that leads nowhere: then it is where it was seen.
+Towards a phone that was not heard since the server started it is the address of before.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ class Ways:
         if hop.host:
             found = await self._resolver.resolve(hop.host, hop.port, _transport(hop, upstream))
         return self._to(hop, found, upstream, seen, is_public=bool(found))
+
+    def back(self, phone: Peer | None) -> Flow | None:
+        """Return the flow to a phone that was there, by UDP, when the server last ran."""
+        if phone is None:
+            return None
+        return Flow(Transport.UDP, self._endpoint.local_address(Transport.UDP, phone[0]), phone)
 
     def _to(
         self, hop: SipUri, found: list[Peer], upstream: Upstream | None, seen: Peer | None, *, is_public: bool
