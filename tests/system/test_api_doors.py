@@ -131,7 +131,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing_and_the_server_goes_o
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("hunter2")
 
-    monkeypatch.setattr(type(world.server.rooms.access), "registration", broken)
+    monkeypatch.setattr(type(world.server.rooms.access), "known", broken)
     answer = await world.api.send("GET", f"{PATH}/x", secret="y")
     assert (answer.status, answer.problem) == (500, "about:blank")
     assert "hunter2" not in answer.text

@@ -35,8 +35,11 @@ class WebContext:
     """Whether the server has finished starting."""
 
 
-def context_of(request: Request) -> WebContext:
-    """Return what the app was made with."""
+async def context_of(request: Request) -> WebContext:
+    """Return what the app was made with.
+
+    It awaits nothing, but FastAPI would run a plain function in a thread of its own.
+    """
     context: WebContext = request.app.state.context
     return context
 

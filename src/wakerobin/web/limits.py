@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wakerobin.core.addresses import networks_in
 from wakerobin.core.pacing import TokenBucket
+from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import HttpOptions
-from wakerobin.web.context import context_of
+from wakerobin.web.context import Context
 from wakerobin.web.problems import ProblemError, response_of
 from wakerobin.web.visitors import Visitor, visitor_of
 
@@ -85,10 +86,10 @@ class AddressBudget:
 class AddressAllowance:
     """The budget of the address that a request comes from."""
 
-    def __init__(self, request: Request) -> None:
-        self.visitor: Visitor = request.state.visitor
-        self._budget: AddressBudget = request.app.state.enrolments
-        self._clock = context_of(request).clock
+    def __init__(self, visitor: Visitor, budget: AddressBudget, clock: Clock) -> None:
+        self.visitor = visitor
+        self._budget = budget
+        self._clock = clock
 
     def expect(self) -> None:
         """Count one enrolment. Raises ProblemError where the address has used up its budget."""
@@ -97,12 +98,18 @@ class AddressAllowance:
             raise ProblemError("too-many-requests", "Wait, then try again.", retry_after_s=wait)
 
 
-def _counted(budget: Annotated[AddressAllowance, Depends(AddressAllowance)]) -> Visitor:
+async def _allowance(request: Request, context: Context) -> AddressAllowance:
+    return AddressAllowance(request.state.visitor, request.app.state.enrolments, context.clock)
+
+
+Budget = Annotated[AddressAllowance, Depends(_allowance)]
+
+
+async def _counted(budget: Budget) -> Visitor:
     budget.expect()
     return budget.visitor
 
 
-Budget = Annotated[AddressAllowance, Depends(AddressAllowance)]
 CountedVisitor = Annotated[Visitor, Depends(_counted)]
 """How an enrolment asks who sends it: it is counted before anything is looked at."""
 

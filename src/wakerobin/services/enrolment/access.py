@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wakerobin.core.ids import keyed_hash, same
-from wakerobin.core.values import PushRegistration
+from wakerobin.core.values import Life, PushRegistration
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import AppOptions
 from wakerobin.ports.store import Store, Transaction
@@ -34,21 +34,27 @@ class Access:
         is_right = same(secret_hash(self._key, known), secret_hash(self._key, enrolment_key))
         return app if is_right and app is not None and known else None
 
-    def registration(self, public_id: str, secret: str) -> PushRegistration | None:
-        """Return the registration, also an ended one, that this secret belongs to."""
-        registration = self._store.read(lambda tx: tx.registrations.by_public_id(public_id))
+    def known(self, public_id: str, secret: str) -> tuple[PushRegistration, Life] | None:
+        """Return the registration, also an ended one, that this secret belongs to, with its life."""
+
+        def read(tx: Transaction) -> tuple[PushRegistration | None, Life | None]:
+            registration = tx.registrations.by_public_id(public_id)
+            return registration, tx.lives.get(registration.id if registration is not None else 0)
+
+        registration, life = self._store.read(read)
+        if not self._is_right(registration, secret) or registration is None or life is None:
+            return None
+        return registration, life
+
+    def _is_right(self, registration: PushRegistration | None, secret: str) -> bool:
         given = secret_hash(self._key, secret)
         current = registration.secret_hash if registration is not None else _NOBODY
         previous = registration.previous_secret_hash if registration is not None else b""
         is_current = same(current, given)
         is_previous = same(previous or _NOBODY, given) and bool(previous)
         if registration is None:
-            return None
-        if is_current:
-            return registration
-        return (
-            registration if is_previous and self._clock.now() < registration.previous_secret_until else None
-        )
+            return False
+        return is_current or (is_previous and self._clock.now() < registration.previous_secret_until)
 
     def note_use(self, tx: Transaction, registration_id: int, secret: str) -> None:
         """The old secret ends when the new one is used first."""

@@ -13,7 +13,7 @@ from wakerobin.web.problems import Action, plain_response
 router = APIRouter(prefix="/v1/admin", tags=["operator"])
 
 
-def _inspection(context: Context) -> Inspection:
+async def _inspection(context: Context) -> Inspection:
     return Inspection(context.store, context.lives, lambda account: context.fleet.status(account.id))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from wakerobin.core.call import CallState
@@ -177,6 +179,11 @@ class TimelineAnswer(BaseModel):
     events: list[Told]
 
 
+def as_json(answer: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer as JSON. It is valid as it was made; FastAPI would validate it once more."""
+    return Response(answer.model_dump_json(), status, headers, "application/json")
+
+
 def registration_fields(context: WebContext, standing: Standing, address: str) -> dict[str, Any]:
     """Return what every answer says of a push registration to a phone at `address`."""
     registration, account, view = standing.registration, standing.account, standing.view
@@ -186,7 +193,7 @@ def registration_fields(context: WebContext, standing: Standing, address: str) -
         "generation": view.life.generation,
         "stage": view.stage,
         "expires_at": view.life.expires_at // 1000,
-        "plan": [Planned(kind=entry.kind, at=entry.at // 1000) for entry in view.plan],
+        "plan": [{"kind": entry.kind, "at": entry.at // 1000} for entry in view.plan],
         "warnable": view.warnable,
         "sip": Sip(
             domain=account.aor.rpartition("@")[2],

@@ -14,7 +14,6 @@ from wakerobin.web.api.answers import CallAnswer, CallsAnswer, TimelineAnswer, c
 from wakerobin.web.api.enrolment import PATH
 from wakerobin.web.api.fields import DeclineFields
 from wakerobin.web.api.holding import Held, Holding, use
-from wakerobin.web.context import Context, WebContext
 from wakerobin.web.problems import ProblemError, responses
 
 router = APIRouter(prefix=f"{PATH}/{{id}}/calls", tags=["calls"])
@@ -30,42 +29,39 @@ _READ = ("malformed-request", "too-large", "unsupported-media-type")
 
 
 @router.get("", summary="List calls", responses=responses(*_HELD))
-async def calls(context: Context, held: Held) -> CallsAnswer:
+async def calls(held: Held) -> CallsAnswer:
     """Return the calls of the last day, newest first."""
-    await use(context, held, "other")
+    await use(held, "other")
     if not held.registration.proven:
         return CallsAnswer(calls=[])
-    known_from = context.clock.now() - KNOWN_MS
+    known_from = held.context.clock.now() - KNOWN_MS
     account_id = held.registration.account_id
-    records = context.store.read(lambda tx: tx.calls.of_account(account_id, MOST_CALLS))
-    return CallsAnswer(
-        calls=[_answer(context, held, record) for record in records if record.started_at >= known_from]
-    )
+    records = held.context.store.read(lambda tx: tx.calls.of_account(account_id, MOST_CALLS))
+    return CallsAnswer(calls=[_answer(held, record) for record in records if record.started_at >= known_from])
 
 
 @router.get("/{call_id}", summary="Read a call", responses=responses(*_CALL))
 async def call(
     call_id: str,
-    context: Context,
     held: Held,
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a change.")] = 0,
 ) -> CallAnswer:
     """Return a call; with `wait` as soon as it changes. From its report to its INVITE the app holds this."""
-    _find(context, held, call_id)
-    record = await context.switchboard.wait(held.registration, call_id, wait)
+    _find(held, call_id)
+    record = await held.context.switchboard.wait(held.registration, call_id, wait)
     if record is None:
         raise _unknown()
-    await use(context, held, "other")
-    return _answer(context, held, record)
+    await use(held, "other")
+    return _answer(held, record)
 
 
 @router.get("/{call_id}/timeline", summary="Why did it not ring?", responses=responses(*_CALL))
-async def call_timeline(call_id: str, context: Context, held: Held) -> TimelineAnswer:
+async def call_timeline(call_id: str, held: Held) -> TimelineAnswer:
     """Return what happened to a call, in words."""
-    record = _find(context, held, call_id)
-    await use(context, held, "other")
+    record = _find(held, call_id)
+    await use(held, "other")
     subject = story.of_call(record.call_id)
-    return timeline(context.store.read(lambda tx: tx.stories.of(subject)))
+    return timeline(held.context.store.read(lambda tx: tx.stories.of(subject)))
 
 
 @router.post(
@@ -74,45 +70,45 @@ async def call_timeline(call_id: str, context: Context, held: Held) -> TimelineA
     summary="Say that the app is awake",
     responses=responses(*_CALL, "call-over"),
 )
-async def progress(call_id: str, context: Context, held: Held) -> Response:
+async def progress(call_id: str, held: Held) -> Response:
     """The app is awake and deals with the call."""
-    _find(context, held, call_id)
-    if not context.switchboard.progress(held.registration, call_id):
+    _find(held, call_id)
+    if not held.context.switchboard.progress(held.registration, call_id):
         raise _over()
-    await use(context, held, "call")
+    await use(held, "call")
     return Response(status_code=204)
 
 
 @router.post(
     "/{call_id}/decline", status_code=204, summary="Decline", responses=responses(*_CALL, *_READ, "call-over")
 )
-async def decline(call_id: str, fields: DeclineFields, context: Context, held: Held) -> Response:
+async def decline(call_id: str, fields: DeclineFields, held: Held) -> Response:
     """Decline a call, on this phone or on all. A call that was declined already stays so."""
-    record = _find(context, held, call_id)
-    app = context.options.apps.get(held.registration.app, AppOptions())
+    record = _find(held, call_id)
+    app = held.context.options.apps.get(held.registration.app, AppOptions())
     scope = fields.scope or ("all" if app.decline == "all" else "this")
     status = BUSY if fields.reason == "busy" else app.decline_code
-    is_taken = context.switchboard.decline(
+    is_taken = held.context.switchboard.decline(
         held.registration, call_id, everywhere=scope == "all", status=status
     )
     if not is_taken and record.state != CallState.DECLINED:
         raise _over()
-    await use(context, held, "call")
+    await use(held, "call")
     return Response(status_code=204)
 
 
-def _find(context: WebContext, held: Holding, call_id: str) -> CallRecord:
+def _find(held: Holding, call_id: str) -> CallRecord:
     """Raise `call-unknown` for a call of others, an old one, and every call of unproven credentials."""
     record = None
     if held.registration.proven:
-        record = context.switchboard.call_of(held.registration, call_id)
-    if record is None or record.started_at < context.clock.now() - KNOWN_MS:
+        record = held.context.switchboard.call_of(held.registration, call_id)
+    if record is None or record.started_at < held.context.clock.now() - KNOWN_MS:
         raise _unknown()
     return record
 
 
-def _answer(context: WebContext, held: Holding, record: CallRecord) -> CallAnswer:
-    call_id = context.switchboard.call_id_for(held.registration, record)
+def _answer(held: Holding, record: CallRecord) -> CallAnswer:
+    call_id = held.context.switchboard.call_id_for(held.registration, record)
     return call_answer(call_id, record, held.registration)
 
 

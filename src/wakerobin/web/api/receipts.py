@@ -14,7 +14,6 @@ from wakerobin.services.lives import LifeView
 from wakerobin.web.api.enrolment import PATH
 from wakerobin.web.api.fields import Receipts
 from wakerobin.web.api.holding import Held, note_use, standing_of, use
-from wakerobin.web.context import Context
 from wakerobin.web.problems import responses
 
 router = APIRouter(prefix=f"{PATH}/{{id}}/receipts", tags=["push registrations"])
@@ -36,10 +35,10 @@ _OUTSIDE = (PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED)
 
 
 @router.post("", status_code=204, summary="Report pushes", responses=responses(*_PROBLEMS))
-async def receipts(fields: Receipts, context: Context, held: Held) -> Response:
+async def receipts(fields: Receipts, held: Held) -> Response:
     """Report pushes that arrived. A push of this life that was sent within a day renews it."""
-    registration, now = held.registration, context.clock.now()
-    view = standing_of(context, registration.id).view
+    registration, now = held.registration, held.context.clock.now()
+    view = standing_of(held.context, registration.id).view
 
     def store(tx: Transaction) -> bool:
         fresh = _fresh(tx, registration, view, now)
@@ -51,10 +50,10 @@ async def receipts(fields: Receipts, context: Context, held: Held) -> Response:
             story.tell(tx, story.of_registration(registration.id), now, "receipt", **details)
         return any(one.push_id.lower() in fresh for one in fields)
 
-    if await context.store.transact(store):
-        await use(context, held, "receipt")
+    if await held.context.store.transact(store):
+        await use(held, "receipt")
     else:
-        await note_use(context, held)
+        await note_use(held)
     return Response(status_code=204)
 
 

@@ -7,12 +7,17 @@ from fastapi import APIRouter, Response
 from wakerobin.core.values import Ended
 from wakerobin.ports.options import AppOptions
 from wakerobin.services.enrolment import PatchRequest
-from wakerobin.web.api.answers import RegistrationAnswer, RenewAnswer, notice_of, registration_fields
+from wakerobin.web.api.answers import (
+    RegistrationAnswer,
+    RenewAnswer,
+    as_json,
+    notice_of,
+    registration_fields,
+)
 from wakerobin.web.api.enrolment import PATH, Wait
 from wakerobin.web.api.fields import Capabilities, PatchFields, RenewFields
 from wakerobin.web.api.holding import Held, Holding, Standing, note_use, standing_of, use
 from wakerobin.web.api.refusals import problem_of
-from wakerobin.web.context import Context, WebContext
 from wakerobin.web.limits import Budget
 from wakerobin.web.problems import responses
 
@@ -32,35 +37,44 @@ CLEAR = ["life"]
 """What a renewal makes untrue of the notifications that the phone shows."""
 
 
-@router.get("", summary="Read", responses=responses(*_HELD))
-async def read(context: Context, held: Held) -> RegistrationAnswer:
+@router.get("", summary="Read", response_model=RegistrationAnswer, responses=responses(*_HELD))
+async def read(held: Held) -> Response:
     """Return the push registration, its plan and where its account stands."""
-    standing = await use(context, held, "other")
-    return RegistrationAnswer(**registration_fields(context, standing, held.address))
+    standing = await use(held, "other")
+    return as_json(RegistrationAnswer(**registration_fields(held.context, standing, held.address)))
 
 
-@router.post("/renew", summary="Renew", responses=responses(*_HELD, *_READ, "target-unusable"))
-async def renew(fields: RenewFields, context: Context, held: Held) -> RenewAnswer:
+@router.post(
+    "/renew",
+    summary="Renew",
+    response_model=RenewAnswer,
+    responses=responses(*_HELD, *_READ, "target-unusable"),
+)
+async def renew(fields: RenewFields, held: Held) -> Response:
     """Renew it: its life begins anew, and everything planned for the old one is void.
 
     `clear` names the collapse keys of notifications that are no longer true.
     """
     if fields.targets is None and fields.capabilities is None:
-        standing = await use(context, held, fields.cause)
+        standing = await use(held, fields.cause)
     else:
         request = PatchRequest(
             targets=None if fields.targets is None else tuple(one.request() for one in fields.targets),
             capabilities=_merged(held, fields.capabilities) if fields.capabilities is not None else None,
         )
-        standing = await _change(context, held, request, 0, fields.cause)
-    answer = registration_fields(context, standing, held.address)
-    return RenewAnswer(**answer, resumed=False, clear=CLEAR, notice=notice_of(answer["binding"]))
+        standing = await _change(held, request, 0, fields.cause)
+    answer = registration_fields(held.context, standing, held.address)
+    notice = notice_of(answer["binding"])
+    return as_json(RenewAnswer(**answer, resumed=False, clear=CLEAR, notice=notice))
 
 
-@router.patch("", summary="Change", responses=responses(*_HELD, *_READ, *_TRIED, "target-unusable"))
-async def patch(
-    fields: PatchFields, context: Context, held: Held, budget: Budget, wait: Wait = 0
-) -> RegistrationAnswer:
+@router.patch(
+    "",
+    summary="Change",
+    response_model=RegistrationAnswer,
+    responses=responses(*_HELD, *_READ, *_TRIED, "target-unusable"),
+)
+async def patch(fields: PatchFields, held: Held, budget: Budget, wait: Wait = 0) -> Response:
     """Change it by JSON Merge Patch (RFC 7396).
 
     New credentials are tried at the PBX like those of an enrolment and replace the old only when they
@@ -68,33 +82,31 @@ async def patch(
     """
     if fields.credentials is not None:
         budget.expect()
-    standing = await _change(context, held, _patch_request(fields, held, context), wait, "changed")
-    return RegistrationAnswer(**registration_fields(context, standing, held.address))
+    standing = await _change(held, _patch_request(fields, held), wait, "changed")
+    return as_json(RegistrationAnswer(**registration_fields(held.context, standing, held.address)))
 
 
 @router.delete("", status_code=202, summary="End", responses=responses(*_HELD))
-async def delete(context: Context, held: Held) -> Response:
+async def delete(held: Held) -> Response:
     """End it. Its secrets are erased at once; our Contact is removed at the PBX soon after."""
-    await context.lives.end(held.registration.id, Ended.DELETED)
+    await held.context.lives.end(held.registration.id, Ended.DELETED)
     return Response(status_code=202)
 
 
-async def _change(
-    context: WebContext, held: Holding, request: PatchRequest, wait_s: int, cause: str
-) -> Standing:
-    app = context.options.apps.get(held.registration.app, AppOptions())
-    refusal = await context.enrolment.patch(app, held.registration, request, wait_s, cause=cause)
+async def _change(held: Holding, request: PatchRequest, wait_s: int, cause: str) -> Standing:
+    app = held.context.options.apps.get(held.registration.app, AppOptions())
+    refusal = await held.context.enrolment.patch(app, held.registration, request, wait_s, cause=cause)
     if refusal is not None:
         raise problem_of(refusal)
-    await note_use(context, held)
-    return standing_of(context, held.registration.id)
+    await note_use(held)
+    return standing_of(held.context, held.registration.id)
 
 
-def _patch_request(fields: PatchFields, held: Holding, context: WebContext) -> PatchRequest:
+def _patch_request(fields: PatchFields, held: Holding) -> PatchRequest:
     given = fields.model_fields_set
     lifetime_s = fields.lifetime_s
     if "lifetime_s" in given and lifetime_s is None:
-        app = context.options.apps.get(held.registration.app, AppOptions())
+        app = held.context.options.apps.get(held.registration.app, AppOptions())
         lifetime_s = app.lifetime.lifetime // 1000
     return PatchRequest(
         display_name=(fields.display_name or "") if "display_name" in given else None,
