@@ -583,6 +583,16 @@ async def test_tcp_accounts_of_a_closed_connection_are_bound_again_at_once() -> 
         assert all(w.contacts(user) for user in users)
 
 
+async def test_the_end_of_another_connection_to_the_pbx_disturbs_nobody() -> None:
+    w = world()
+    async with w.running():
+        await w.prove(transport=Transport.TCP)
+        w.forget_seen()
+        w.fleet.flow_closed(Flow(Transport.TCP, ("10.0.0.1", 5060), ("10.0.0.9", 5060), 999))
+        await w.run_for(MINUTE)
+        assert w.statuses() == []
+
+
 async def test_a_lost_datagram_is_sent_again() -> None:
     w = world()
     lost: list[bytes] = []

@@ -111,6 +111,22 @@ async def test_behind_a_nat_the_binding_is_made_again_with_the_address_that_the_
         assert set(w.statuses()) == {200}
 
 
+async def test_a_nat_that_moved_us_is_followed_without_a_second_contact() -> None:
+    w = world()
+    us = behind_nat(w)
+    w.pbx.rules.most_contacts = 1
+    async with w.running():
+        account = await w.prove()
+        await w.run_for(SECOND)
+        us.seen_as = ("192.0.2.88", 62_000)
+        w.wire.place(us)
+        w.forget_seen()
+        w.fleet.refresh_now(account.id)
+        await w.run_for(SECOND)
+        assert w.contacts() == [f"sip:{account.contact_user}@192.0.2.88:62000;transport=udp"]
+        assert set(w.statuses()) == {200}
+
+
 async def test_the_seen_address_is_remembered_over_a_restart() -> None:
     w = world()
     behind_nat(w)

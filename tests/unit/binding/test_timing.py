@@ -45,6 +45,11 @@ def test_a_refresh_falls_between_50_and_90_percent(
     assert 0.5 * granted <= wait <= 0.9 * granted
 
 
+def test_refreshes_are_jittered_around_their_place() -> None:
+    early, late = (refresh_in_s(600, 7, 1.7e9, jitter) for jitter in (0.0, 1.0))
+    assert late - early == pytest.approx(12)
+
+
 @given(grants, ids, walls, jitters)
 def test_a_restart_finds_the_refresh_where_it_was_planned(
     granted: int, account: int, wall: float, jitter: float
@@ -142,6 +147,12 @@ def test_credentials_are_needed_after_three_strange_realms_in_ten_minutes() -> N
     assert trouble.state is BindingState.CREDENTIALS_NEEDED
     assert sum(found_waits[:2]) >= 600
     assert found_waits[2] == 21_600
+
+
+def test_two_strange_realms_prove_nothing_however_far_apart() -> None:
+    trouble, _ = troubled(None, RealmUnknown(("x",)), 0.0, 0.5)
+    trouble, _ = troubled(trouble, RealmUnknown(("x",)), 5000.0, 0.5)
+    assert trouble.state is BindingState.UNREACHABLE
 
 
 def test_trouble_of_another_kind_begins_anew() -> None:

@@ -73,7 +73,7 @@ class Ways:
     def is_from_pbx(self, account: Account, flow: Flow) -> bool:
         """Whether a request for this account that came over this flow may ring its phones.
 
-        Known are the peer of its binding, what the names of its PBX resolve to, and `call_sources`.
+        Known are what the names of its PBX resolve to or have resolved to, and `call_sources`.
         From elsewhere `call_sources_policy` decides; the address is then shown to the operator once.
         """
         if self._is_known(account, flow):
@@ -88,11 +88,7 @@ class Ways:
             return False
         registrar = self._registrars.of(account)
         registrar.resolve_soon()
-        if str(source) in registrar.sources or any(source in network for network in self._allowed):
-            return True
-        row = self._roster.row(account.id)
-        hop = None if row is None else self._refreshing.hops.of(row)
-        return hop is not None and parse_address(hop[1]) == source
+        return str(source) in registrar.sources or any(source in network for network in self._allowed)
 
     def _show(self, account: Account, flow: Flow) -> None:
         seen = (account.id, flow.remote[0])
