@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from tests.interop.peers.baresip import Baresip, PhoneAccount
 from tests.interop.peers.kamailio import Kamailio
 from tests.interop.peers.lab import Lab
+from tests.interop.peers.network import PATIENCE
 from tests.interop.peers.pushes import PushEnd
 from tests.interop.peers.sipp import Call, Sipp
 from tests.interop.peers.wakerobin import Installation, Wakerobin
@@ -75,10 +77,10 @@ class Scene:
         return self.lab.keep(Baresip(*self.lab.place(), [account]))
 
     async def awake_phone(
-        self, user: str = "alice", *, transport: str = "udp", answers: bool = False
+        self, user: str = "alice", *, transport: str = "udp", answers: bool = False, expires: int = 300
     ) -> Baresip:
         """A phone that has registered with the server already."""
-        phone = self.sleeping_phone(user, transport=transport, answers=answers)
+        phone = self.sleeping_phone(user, transport=transport, answers=answers, expires=expires)
         await phone.wake()
         await phone.wait_registered()
         return phone
@@ -103,6 +105,13 @@ class Scene:
         call = await self.server.call_of(one)
         told = await self.server.timeline(one, call["call_id"])
         return call["state"], [event for event, _ in told]
+
+    async def wait_state(self, one: Installation, state: str) -> None:
+        """Wait until the server has written that the newest call of an installation is in this state."""
+        never = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(PATIENCE):
+            while (await self.outcome(one))[0] != state:
+                await asyncio.wait([never], timeout=0.02)
 
     def finals(self, method: str = "INVITE") -> set[tuple[str, int, str]]:
         """What the PBX was told in the end, retransmissions left out: (Call-ID and CSeq, status, To tag)."""
