@@ -71,6 +71,8 @@ class Unregister:
     account: Account
     """As it was at the end, with the Contact user that is to be removed."""
     credentials: Credentials
+    registration_id: int = 0
+    """Whose end it belongs to: its story tells what became of it. 0 for nobody's."""
     created_at: int
     give_up_at: int
     """The end of the granted expiry: after that the PBX has forgotten us anyway."""

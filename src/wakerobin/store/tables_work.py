@@ -51,6 +51,7 @@ class BindingWorkTable:
         values = {
             "account_id": work.account.id,
             "account": account_to_json(work.account),
+            "registration_id": work.registration_id,
             "created_at": work.created_at,
             "give_up_at": work.give_up_at,
         }
@@ -79,11 +80,12 @@ class BindingWorkTable:
         )
 
     def _unregister(self, row: Row) -> Unregister:
-        id_, account, sealed, created_at, give_up_at = row
+        id_, account, sealed, registration_id, created_at, give_up_at = row
         return Unregister(
             id=id_,
             account=account_from_json(account),
             credentials=unseal_credentials(self._session, sealed, _unregister_place(id_)),
+            registration_id=registration_id,
             created_at=created_at,
             give_up_at=give_up_at,
         )

@@ -40,6 +40,16 @@ async def test_the_end_removes_our_contact_and_leaves_the_desk_phone() -> None:
         assert w.credentials() is None
 
 
+async def test_the_timeline_says_what_became_of_the_binding() -> None:
+    w = world()
+    async with w.running():
+        registration_id = await bound(w)
+        await w.end(registration_id)
+        await w.run_for(SECOND)
+        told = w.store.read(lambda tx: tx.stories.of(f"registration:{registration_id}"))
+        assert told[-1].event == "unregistered"
+
+
 async def test_nothing_is_registered_after_the_end() -> None:
     w = world()
     async with w.running():

@@ -6,10 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wakerobin import log
-from wakerobin.core.binding import ComeLater, Intent, Trouble, Unreachable, troubled
+from wakerobin.core.binding import (
+    ComeLater,
+    Intent,
+    Outcome,
+    RealmUnknown,
+    Refused,
+    Removed,
+    Trouble,
+    Unreachable,
+    troubled,
+)
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.store import Transaction, Unregister
+from wakerobin.services import story
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrars
@@ -79,7 +90,7 @@ class Removals:
     def _attempt(self, work: _Work) -> None:
         work.timer = None
         if self._around.clock.now() >= work.row.give_up_at:
-            self._settle(work, "given-up")
+            self._settle(work, "the PBX did not answer until the binding ended by itself")
             return
         self._registrars.of(work.row.account).ask(lambda: self._send(work))
 
@@ -100,20 +111,20 @@ class Removals:
         if work.row.id not in self._works:
             return
         if not isinstance(ending.outcome, ComeLater | Unreachable):
-            self._settle(work, type(ending.outcome).__name__.lower())
+            self._settle(work, "" if isinstance(ending.outcome, Removed) else _words(ending.outcome))
             return
         now_s, now = self._around.clock.monotonic(), self._around.clock.now()
         work.trouble, wait_s = troubled(work.trouble, ending.outcome, now_s, self._around.jitter())
         left_s = max(0.0, (work.row.give_up_at - now) / 1000)
         self._later(work, min(wait_s, left_s), self._attempt)
 
-    def _settle(self, work: _Work, how: str) -> None:
-        _log.info("binding_removed", account=work.row.account.id, how=how)
-        self._around.start(self._forget(work))
+    def _settle(self, work: _Work, failure: str) -> None:
+        _log.info("binding_removed", account=work.row.account.id, failure=failure)
+        self._around.start(self._forget(work, failure))
 
-    async def _forget(self, work: _Work) -> None:
+    async def _forget(self, work: _Work, failure: str) -> None:
         try:
-            await self._around.store.transact(_removed(work.row.id))
+            await self._around.store.transact(_settled(work.row, self._around.clock.now(), failure))
         except StoreUnavailableError:
             # Asking the PBX once more harms nobody; a row that stays would be asked about at each start.
             self._later(work, _STORE_RETRY_S, self._attempt)
@@ -129,5 +140,26 @@ class Removals:
             timer.cancel()
 
 
-def _removed(row_id: int) -> Callable[[Transaction], None]:
-    return lambda tx: tx.binding_work.remove_unregister(row_id)
+def _settled(row: Unregister, now: int, failure: str) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        tx.binding_work.remove_unregister(row.id)
+        if tx.registrations.get(row.registration_id) is None:
+            return
+        subject = story.of_registration(row.registration_id)
+        if failure:
+            story.tell(tx, subject, now, "unregister-failed", reason=failure)
+        else:
+            story.tell(tx, subject, now, "unregistered")
+
+    return work
+
+
+def _words(outcome: Outcome) -> str:
+    """Return why a binding could not be removed, in words."""
+    match outcome:
+        case Refused(status=status):
+            return f"the PBX answered {status}"
+        case RealmUnknown():
+            return "the PBX asked for a password of another realm"
+        case _:
+            return "the PBX gave an answer that means nothing"

@@ -41,18 +41,19 @@ def perform(
             case End(with_targets=with_targets):
                 _end(tx, registration, with_targets=with_targets)
             case Release():
-                release(tx, registration.account_id, now, granted_until)
+                release(tx, registration, now, granted_until)
             case Tell(event=event, details=details):
                 story.tell(tx, subject, now, event, **details)
             case _:
                 assert_never(effect)
 
 
-def release(tx: Transaction, account_id: int, now: int, granted_until: GrantedUntil) -> None:
-    """Let the binding of an account go unless an active push registration needs it (laws 4 and 6).
+def release(tx: Transaction, registration: PushRegistration, now: int, granted_until: GrantedUntil) -> None:
+    """Let the binding of the account go unless an active push registration needs it (laws 4 and 6).
 
     The HA1s move to the un-REGISTER and are erased from the account in this transaction.
     """
+    account_id = registration.account_id
     account = tx.accounts.get(account_id)
     if account is None or any(other.proven for other in tx.registrations.of_account(account_id)):
         return
@@ -64,7 +65,13 @@ def release(tx: Transaction, account_id: int, now: int, granted_until: GrantedUn
     if credentials is not None:
         give_up_at = granted_until(account_id) or now + UNKNOWN_GRANT
         tx.binding_work.add_unregister(
-            Unregister(account=account, credentials=credentials, created_at=now, give_up_at=give_up_at)
+            Unregister(
+                account=account,
+                credentials=credentials,
+                registration_id=registration.id,
+                created_at=now,
+                give_up_at=give_up_at,
+            )
         )
     tx.accounts.update(
         replace(

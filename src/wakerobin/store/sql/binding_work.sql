@@ -22,8 +22,8 @@ DELETE FROM trial WHERE registration_id = :registration_id
 
 -- add_unregister --
 -- Add an un-REGISTER, not sealed yet (sealing needs the id), and return its id.
-INSERT INTO unregister (account_id, account, sealed, created_at, give_up_at)
-VALUES (:account_id, :account, x'', :created_at, :give_up_at)
+INSERT INTO unregister (account_id, account, sealed, registration_id, created_at, give_up_at)
+VALUES (:account_id, :account, x'', :registration_id, :created_at, :give_up_at)
 RETURNING id
 
 -- seal_unregister --
@@ -32,7 +32,7 @@ UPDATE unregister SET sealed = :sealed WHERE id = :id
 
 -- unregisters --
 -- Return all un-REGISTERs in order.
-SELECT id, account, sealed, created_at, give_up_at FROM unregister ORDER BY id
+SELECT id, account, sealed, registration_id, created_at, give_up_at FROM unregister ORDER BY id
 
 -- remove_unregister --
 -- Remove an un-REGISTER with its credentials.

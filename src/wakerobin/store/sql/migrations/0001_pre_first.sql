@@ -133,6 +133,7 @@ CREATE TABLE unregister (
   account_id INTEGER NOT NULL,
   account TEXT NOT NULL, -- JSON
   sealed BLOB NOT NULL,
+  registration_id INTEGER NOT NULL, -- whose story tells of it; it may be gone
   created_at INTEGER NOT NULL,
   give_up_at INTEGER NOT NULL
 ) STRICT;
