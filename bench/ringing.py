@@ -15,7 +15,7 @@ from typing import cast
 
 from bench.stock import contact_user
 
-_LINGER = 1.0
+_LINGER = 6.0
 _ID = re.compile(rb"^Call-ID: *(\S+)", re.MULTILINE | re.IGNORECASE)
 _TO = re.compile(rb"^To: *([^\r]+)", re.MULTILINE | re.IGNORECASE)
 _CSEQ = re.compile(rb"^CSeq: *\d+ +(\w+)", re.MULTILINE | re.IGNORECASE)
@@ -91,7 +91,9 @@ async def _ring(own: tuple[str, int], server: tuple[str, int], rate: int, count:
     for number in range(count):
         await asyncio.sleep(max(0.0, began + number / rate - loop.time()))
         pbx.call(f"{server[0]}:{server[1]}")
-    await asyncio.sleep(_LINGER)
+    last = loop.time() + _LINGER
+    while pbx.ended < count and loop.time() < last:
+        await asyncio.sleep(0.05)
     transport.close()
     print(json.dumps({"sent": pbx.sent, "rang": pbx.rang, "ended": pbx.ended}), flush=True)
 
