@@ -113,6 +113,19 @@ class Scene:
             while (await self.outcome(one))[0] != state:
                 await asyncio.wait([never], timeout=0.02)
 
+    async def wait_binding(self, one: Installation, state: str, within: float = 20) -> dict[str, Any]:
+        """Wait until the server says that an installation's account is in this state at the PBX."""
+        never = asyncio.get_running_loop().create_future()
+        binding: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(within):
+                while binding.get("state") != state:
+                    binding = (await self.server.of(one, "GET")).body["binding"]
+                    await asyncio.wait([never], timeout=0.05)
+        except TimeoutError:
+            raise TimeoutError(f"not {state} within {within} s: {binding}") from None
+        return binding
+
     def finals(self, method: str = "INVITE") -> set[tuple[str, int, str]]:
         """What the PBX was told in the end, retransmissions left out: (Call-ID and CSeq, status, To tag)."""
         found = set()
@@ -136,12 +149,14 @@ async def a_scene(
     users: Mapping[str, str] | None = None,
     sha256: bool = False,
     max_expires: int = 3600,
+    one_time_nonce: bool = False,
     sip: Mapping[str, object] | None = None,
     app: Mapping[str, object] | None = None,
 ) -> Scene:
     """Start a PBX with these users (and the caller), a push service, and the server under test."""
     known = {**USERS, **(users or {})}
-    pbx = await lab.start(Kamailio(*lab.place(), known, sha256=sha256, max_expires=max_expires))
+    pbx = Kamailio(*lab.place(), known, sha256=sha256, max_expires=max_expires, one_time_nonce=one_time_nonce)
+    await lab.start(pbx)
     ip, _ = lab.place()
     pns = await lab.start(PushEnd(lab.folder(f"pns-{secrets.token_hex(4)}"), ip))
     server = Wakerobin(*lab.place(), pns.options(), ["pbx.test", pbx.ip], sip=sip, app=app)
