@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
+from tests.unit.incoming_calls import INVITE, answer, call, key_of, of, over, phone
 from wakerobin.core.call import (
     Abandon,
     CallPolicy,
     CallState,
-    Effect,
     IncomingCall,
     Offer,
     Over,
     Push,
+    Repeat,
     Ring,
     Tell,
 )
 from wakerobin.core.sip.forking import Answer, Cancel, Forward
-from wakerobin.core.sip.message import Message, parse, respond
-from wakerobin.core.values import Flow, PhoneFlow, Transport
-
-INVITE = parse(
-    b"INVITE sip:token@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKpbx\r\n"
-    b"Max-Forwards: 70\r\nFrom: <sip:bob@pbx.test>;tag=bob\r\nTo: <sip:alice@pbx.test>\r\n"
-    b"Call-ID: c1\r\nCSeq: 7 INVITE\r\nContact: <sip:bob@10.0.0.2>\r\nContent-Length: 0\r\n\r\n"
-)
-
-
-def call(**policy: Any) -> IncomingCall:
-    return IncomingCall(INVITE, CallPolicy(**policy), 0.0)
-
-
-def phone(registration: int = 1, port: int = 4000, *, heard_at: float = 0.0) -> PhoneFlow:
-    flow = Flow(Transport.UDP, ("10.0.0.1", 5060), ("10.0.0.7", port))
-    return PhoneFlow(
-        account_id=9,
-        registration_id=registration,
-        flow=flow,
-        contact_uri=f"sip:alice@10.0.0.7:{port}",
-        heard_at=heard_at,
-        expires_at=3600.0,
-    )
-
-
-def answer(status: int, tag: str = "phone") -> Message:
-    return respond(INVITE, status, to_tag=tag)
-
-
-def of(kind: type, effects: list[Effect]) -> list[Any]:
-    return [effect for effect in effects if isinstance(effect, kind)]
-
-
-def key_of(effects: list[Effect]) -> str:
-    (offer,) = of(Offer, effects)
-    return str(offer.key)
-
-
-def over(effects: list[Effect]) -> Over:
-    (one,) = of(Over, effects)
-    assert isinstance(one, Over)
-    return one
-
+from wakerobin.core.values import Flow, Transport
 
 # Waking
 
@@ -90,6 +47,12 @@ def test_our_own_180_is_sent_once_and_never_after_a_phone_has_rung() -> None:
     key = key_of(two.start([phone(1)], [1, 2], 0.0))
     two.receive(key, answer(180), 0.1)
     assert of(Ring, two.push_settled(2, accepted=True, reason="APNS", now=0.2)) == []
+
+
+def test_a_caller_does_not_hear_ringing_where_there_is_nobody_to_ring() -> None:
+    effects = call(ringback="immediate").start([], [], 0.0)
+    assert of(Ring, effects) == []
+    assert [e.status for e in of(Answer, effects)] == [480]
 
 
 @pytest.mark.parametrize(
@@ -174,10 +137,69 @@ def test_a_phone_never_has_two_branches_that_ring() -> None:
     assert one.phone_arrived(phone(port=5000), 1.0) == []
 
 
-def test_a_refresh_on_the_same_flow_brings_no_second_invite() -> None:
+def test_a_phone_that_wakes_on_the_flow_it_had_gets_its_silent_invite_once_more_and_no_second_one() -> None:
     one = call()
-    one.start([phone()], [1], 0.0)
-    assert one.phone_arrived(phone(), 1.0) == []
+    key = key_of(one.start([phone()], [1], 0.0))
+    assert one.phone_arrived(phone(), 1.0) == [Repeat(key)]
+    one.receive(key, answer(180), 1.1)
+    assert one.phone_arrived(phone(), 2.0) == []
+
+
+def test_nothing_is_repeated_over_a_connection() -> None:
+    tcp = replace(phone(), flow=Flow(Transport.TCP, ("10.0.0.1", 5060), ("10.0.0.7", 4000), 7))
+    one = call()
+    one.start([tcp], [1], 0.0)
+    assert one.phone_arrived(tcp, 1.0) == []
+
+
+def test_a_phone_that_comes_in_the_last_moment_is_given_time_to_ring() -> None:
+    one = call(wake_timeout=30.0)
+    one.start([], [1], 0.0)
+    key = key_of(one.phone_arrived(phone(), 29.9))
+    assert of(Over, one.on_timer(30.0)) == []
+    assert over(one.receive(key, answer(200), 33.0)).state is CallState.ANSWERED
+
+
+def test_a_phone_whose_time_to_wake_is_over_still_gets_a_call_that_rings_elsewhere() -> None:
+    one = call(wake_timeout=30.0)
+    key = key_of(one.start([phone(2, 5000)], [1, 2], 0.0))
+    one.receive(key, answer(180), 0.2)
+    one.on_timer(30.0)
+    late = key_of(one.phone_arrived(phone(1), 40.0))
+    assert over(one.receive(late, answer(200), 41.0)).answered_by == 1
+
+
+def test_a_phone_whose_user_declined_by_the_api_is_not_rung_when_it_registers() -> None:
+    one = call()
+    one.start([], [1, 2], 0.0)
+    one.decline(1, everywhere=False, status=486, now=1.0)
+    assert one.phone_arrived(phone(1), 2.0) == []
+
+
+def test_a_phone_that_nobody_can_push_is_not_pushed_when_its_connection_breaks() -> None:
+    one = call()
+    key = key_of(one.start([phone(1)], [], 0.0))
+    effects = one.branch_failed(key, "transport: connection reset", 0.2)
+    assert of(Push, effects) == []
+    assert over(effects).state is CallState.MISSED
+
+
+# Our own 180, again and again
+
+
+def test_our_180_is_repeated_each_minute_only_where_a_call_may_ring_for_three() -> None:
+    short = call()
+    short.start([], [1], 0.0)
+    short.push_settled(1, accepted=True, reason="APNS", now=0.2)
+    assert short.deadline == 30.0
+    one = call(wake_timeout=200.0)
+    one.start([], [1], 0.0)
+    one.push_settled(1, accepted=True, reason="APNS", now=0.2)
+    assert one.on_timer(60.2) == [Ring(is_first=False)]
+    assert one.on_timer(120.2) == [Ring(is_first=False)]
+    key = key_of(one.phone_arrived(phone(), 121.0))
+    one.receive(key, answer(180), 121.1)
+    assert one.on_timer(180.2) == [], "a phone rings: it is for the phone to go on"
 
 
 def test_a_dead_flow_leaves_the_phone_its_time_to_wake() -> None:
@@ -260,6 +282,29 @@ def test_a_decline_may_be_configured_to_stop_only_its_phone() -> None:
     assert of(Over, one.receive(first, answer(487, "a"), 1.1)) == []
 
 
+@pytest.mark.parametrize("status", [600, 603])
+def test_a_decline_of_one_phone_never_speaks_for_the_others_where_that_is_configured(status: int) -> None:
+    one = call(decline_all=False)
+    effects = one.start([phone(1, 4000), phone(2, 5000)], [1, 2], 0.0)
+    first, second = (offer.key for offer in of(Offer, effects))
+    done = one.receive(first, answer(status, "a"), 1.0)
+    assert of(Cancel, done) == []
+    assert of(Over, done) == []
+    last = one.receive(second, answer(480, "b"), 2.0)
+    assert [e.response.status for e in of(Forward, last)] == [486]
+
+
+def test_a_phone_that_comes_while_a_6xx_ends_the_call_is_not_rung() -> None:
+    one = call()
+    effects = one.start([phone(1, 4000), phone(2, 5000)], [1, 2, 3], 0.0)
+    first, second = (offer.key for offer in of(Offer, effects))
+    one.receive(second, answer(180, "b"), 0.5)
+    assert [c.key for c in of(Cancel, one.receive(first, answer(606, "a"), 1.0))] == [second]
+    assert one.phone_arrived(phone(3, 6000), 1.5) == []
+    done = one.receive(second, answer(487, "b"), 1.6)
+    assert [e.response.status for e in of(Forward, done)] == [606]
+
+
 def test_a_decline_by_the_api_needs_no_sip() -> None:
     one = call()
     one.start([], [1, 2], 0.0)
@@ -317,68 +362,6 @@ def test_a_finished_call_lets_itself_be_forgotten_after_the_late_window() -> Non
     assert one.deadline == 32.0
     one.on_timer(32.0)
     assert one.is_finished
-
-
-# Over a restart
-
-
-def test_a_restart_goes_on_waiting_for_the_phones_that_were_pushed() -> None:
-    one = call()
-    one.start([], [1], 0.0)
-    one.push_settled(1, accepted=True, reason="APNS", now=0.1)
-    kept = json.loads(json.dumps(one.snapshot()))
-    two = call(wake_timeout=20.0)
-    effects = two.resume(kept, 100.0)
-    assert of(Push, effects) == [], "it was pushed already"
-    assert of(Ring, two.push_settled(1, accepted=True, reason="APNS", now=100.1)) == [], "it rang already"
-    key = key_of(two.phone_arrived(phone(), 101.0))
-    assert over(two.receive(key, answer(200), 102.0)).answered_by == 1
-
-
-def test_a_restart_pushes_whom_no_push_is_known_to_have_reached() -> None:
-    one = call()
-    one.start([], [1, 2], 0.0)
-    one.push_settled(1, accepted=True, reason="APNS", now=0.1)
-    two = call()
-    effects = two.resume(json.loads(json.dumps(one.snapshot())), 100.0)
-    assert of(Push, effects) == [Push(2)], "its push was on its way when the server ended"
-    three = call()
-    again = three.resume(json.loads(json.dumps(two.snapshot())), 200.0)
-    assert of(Push, again) == [Push(2)], "the first was taken, whichever run knows it"
-
-
-def test_a_restart_pushes_a_phone_whose_flow_was_still_to_prove_itself() -> None:
-    one = call(live_flow=15.0)
-    key = key_of(one.start([phone()], [1], 0.0))
-    kept = json.loads(json.dumps(one.snapshot()))
-    two = call()
-    two.adopt(key, kept["branches"][0]["installation"], phone(), 100.0)
-    assert of(Push, two.resume(kept, 100.0)) == [Push(1)]
-
-
-def test_a_restart_does_not_push_a_phone_that_rings_on_a_flow_that_survived() -> None:
-    one = call(live_flow=15.0)
-    key = key_of(one.start([phone()], [1], 0.0))
-    one.receive(key, answer(180), 0.2)
-    kept = json.loads(json.dumps(one.snapshot()))
-    two = call()
-    two.adopt(key, kept["branches"][0]["installation"], phone(), 100.0)
-    assert of(Push, two.resume(kept, 100.0)) == []
-    three = call()
-    assert of(Push, three.resume(kept, 100.0)) == [Push(1)], "its connection has died with the server"
-
-
-def test_a_restart_takes_up_a_phone_that_rang() -> None:
-    one = call()
-    one.start([], [1], 0.0)
-    key = key_of(one.phone_arrived(phone(), 1.0))
-    one.receive(key, answer(180), 1.1)
-    kept = json.loads(json.dumps(one.snapshot()))
-    assert [b["key"] for b in kept["branches"]] == [key]
-    two = call()
-    two.adopt(key, kept["branches"][0]["installation"], phone(), 100.0)
-    assert of(Over, two.resume(kept, 100.0)) == []
-    assert over(two.receive(key, answer(200), 101.0)) == Over(CallState.ANSWERED, "", 1)
 
 
 def test_every_end_is_told_once() -> None:

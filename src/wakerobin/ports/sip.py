@@ -79,6 +79,10 @@ class ClientTransactionHandle(Protocol):
         """INVITE only: CANCEL now if a provisional has come, else as soon as one comes (RFC 3261 9.1)."""
         ...
 
+    def repeat(self) -> None:
+        """INVITE only: send it once more at once, if no response has come: its phone has just woken."""
+        ...
+
     def abandon(self) -> None:
         """Stop retransmitting and forget it: a newer flow of the phone replaced this branch."""
         ...

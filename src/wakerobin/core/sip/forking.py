@@ -14,14 +14,18 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.sip.header import NameAddr
+from wakerobin.core.sip.header import NameAddr, reason_value
 from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.uri import SipUri
 
-ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+ELSEWHERE = reason_value(200, "Call completed elsewhere")
 """The Reason with which a phone is told that another one answered (RFC 3326)."""
 
 CANCEL_PATIENCE_S = 2.0
 """How long a cancelled or declined call waits for branches that have rung."""
+
+_SHARE = 8
+"""What part of the breadth that is left a branch gets: phones seldom fork, and there may be twenty."""
 
 LATE_WINDOW_FACTOR = 64
 """A 2xx may arrive, or be repeated, for 64·T1 after the end (RFC 6026, timer M)."""
@@ -118,6 +122,11 @@ class ResponseContext:
         return min((t for t in (self._patience_ends, self._closes) if t is not None), default=None)
 
     @property
+    def is_closing(self) -> bool:
+        """Whether its end is decided: no branch may begin any more."""
+        return self.final_status != 0 or self._patience_ends is not None
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing that can still arrive matters."""
         return self.final_status != 0 and self._closes is None
@@ -139,7 +148,7 @@ class ResponseContext:
         free = self._breadth - sum(b.breadth for b in self._branches.values())
         if free <= 0:
             return 0
-        branch.breadth = max(1, free // 2)
+        branch.breadth = max(1, free // _SHARE)
         branch.state = BranchState.CALLING
         return branch.breadth
 
@@ -171,7 +180,7 @@ class ResponseContext:
             return []
         effects: list[Effect] = []
         if branch.state in (BranchState.CALLING, BranchState.PROCEEDING):
-            effects.append(Cancel(key, f'SIP;cause={status};text="{text}"'))
+            effects.append(Cancel(key, reason_value(status, text)))
         return effects + self._final(branch, status, text, now)
 
     def cancel(self, reason: str, now: float) -> list[Effect]:
@@ -179,7 +188,7 @@ class ResponseContext:
         if self.final_status or self._cancelled is not None:
             return []
         self._cancelled = reason
-        self._end_reason = reason or 'SIP;cause=487;text="Caller hung up"'
+        self._end_reason = reason or reason_value(487, "Caller hung up")
         effects = self._cancel_open(self._end_reason, but="")
         self._patience_ends = now + CANCEL_PATIENCE_S
         return effects + self._settle(now)
@@ -190,7 +199,7 @@ class ResponseContext:
             return []
         if key in self._branches:
             self._branches[key].state = BranchState.FINAL
-        self._end_reason = f'SIP;cause={status};text="{text}"'
+        self._end_reason = reason_value(status, text)
         effects = self._cancel_open(self._end_reason, but=key)
         return [*effects, self._answer(status, text, now)]
 
@@ -246,7 +255,7 @@ class ResponseContext:
         effects: list[Effect] = []
         if status >= 600 and not self.final_status and self._cancelled is None:
             # 16.7 step 5: a 6xx stops the other branches, and is chosen when they are final.
-            effects += self._cancel_open(f'SIP;cause={status};text="{text}"', but="")
+            effects += self._cancel_open(reason_value(status, text), but="")
             self._patience_ends = now + CANCEL_PATIENCE_S
         return effects + self._settle(now)
 
@@ -290,7 +299,7 @@ class ResponseContext:
     def _answer(self, status: int, text: str, now: float) -> Effect:
         self._end(status, now)
         if not self._end_reason:
-            self._end_reason = f'SIP;cause={status};text="{text}"'
+            self._end_reason = reason_value(status, text)
         return Answer(status, text)
 
     def _end(self, status: int, now: float) -> None:
@@ -331,15 +340,17 @@ def _in_dialog(method: str, invite: Message, response: Message, is_ours: Callabl
         ("Call-ID", invite.call_id),
         ("CSeq", f"{number} {method}"),
     ]
-    return Message.request(method, _remote_target(invite, response), headers)
+    return Message.request(method, remote_target(invite, response), headers)
 
 
-def _remote_target(invite: Message, response: Message) -> str:
+def remote_target(invite: Message, response: Message) -> str:
+    """Return the Contact of a response, to the letter; where it is none, the INVITE's own target."""
     try:
-        contacts = response.contacts
-    except SipSyntaxError:
-        contacts = []
-    return contacts[0].uri if contacts else invite.uri
+        uri = response.contacts[0].uri
+        SipUri.parse(uri)
+    except (SipSyntaxError, IndexError):
+        return invite.uri
+    return uri
 
 
 def _routes_below(response: Message, is_ours: Callable[[str], bool]) -> list[str]:
@@ -386,4 +397,5 @@ def _branch_ends(via: str, mark: str) -> bool:
 def breadth_of(request: Message, default: int) -> int:
     """Return the Max-Breadth that came (RFC 5393 5.3.3), or `default` for a request without one."""
     value = (request.get("max-breadth") or "").strip()
-    return min(int(value), 1000) if value.isdigit() and len(value) < 7 else default
+    is_number = value.isascii() and value.isdigit() and len(value) < 7
+    return min(int(value), 1000) if is_number else default

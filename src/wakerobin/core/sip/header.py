@@ -67,6 +67,8 @@ _CANONICAL = {
     **{name: name for name in _ON_THE_WIRE},
 }
 
+_LONGEST_REASON = 200
+
 _VIA = re.compile(
     rf"{SWS}SIP{SWS}/{SWS}2\.0{SWS}/{SWS}({TOKEN})[ \t\r\n]++({HOST})(?:{SWS}:{SWS}({PORT}))?+",
     re.IGNORECASE | re.ASCII,
@@ -325,3 +327,13 @@ def _auth_params_from(value: str, position: int) -> tuple[dict[str, str], int]:
         position = match.end()
         match = _AUTH_PARAM.match(value, position)
     return params, position
+
+
+def reason_value(status: int, text: str = "") -> str:
+    """Return a Reason header for a SIP status (RFC 3326), whatever a stranger put into `text`.
+
+    Line breaks and other controls become spaces, octets that are no UTF-8 question marks.
+    """
+    said = text.encode("utf-8", "replace").decode("utf-8")
+    said = " ".join("".join(c if c.isprintable() else " " for c in said).split())[:_LONGEST_REASON]
+    return f"SIP;cause={status};text={quote(said)}" if said else f"SIP;cause={status}"

@@ -92,6 +92,16 @@ class OutgoingRequest(Running):
         if self._has_provisional:
             self._send_cancel()
 
+    def repeat(self) -> None:
+        """Send an INVITE that nobody has answered once more, and begin again with timer A.
+
+        Nothing happens over a reliable transport. Raises ValueError for another method.
+        """
+        if not isinstance(self._transaction, InviteClientTransaction):
+            raise ValueError("only an INVITE is repeated")
+        if not self.is_over:
+            self.perform(self._transaction.repeat(self._shared.clock.monotonic()))
+
     def abandon(self) -> None:
         """Stop retransmitting and forget it; what comes for it is a stray then.
 

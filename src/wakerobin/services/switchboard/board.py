@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from wakerobin.core import tokens
 from wakerobin.core.call import CallPolicy, IncomingCall
 from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
 from wakerobin.core.ids import hex_token
+from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.message import Message, parse, respond
 from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
 from wakerobin.ports.sip import ServerTransactionHandle
@@ -30,6 +30,7 @@ from wakerobin.services.switchboard.line import Line
 from wakerobin.services.switchboard.wake import wakeables
 
 _log = log.get("switchboard")
+_FAULTS = metrics.FAULTS.labels("switchboard")
 
 LONGEST_PUSH_MS = 30_000
 """A call push is of no use after that, however long phones are waited for."""
@@ -55,11 +56,13 @@ class Switchboard:
         self._phones = phones
         self._exchange = exchange
         self._policy = policy
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[Line, None] = {}
         """All calls, also those that are over and stay for late answers."""
-        self._ringing: dict[str, Line] = {}
-        self._by_account: dict[int, set[str]] = {}
-        self._by_sip_call_id: dict[str, set[str]] = {}
+        self._by_key: dict[str, Line] = {}
+        """The latest of each key: a PBX may try again under the Call-ID of a call that is over."""
+        self._ringing: dict[Line, None] = {}
+        self._by_account: dict[int, dict[Line, None]] = {}
+        self._by_sip_call_id: dict[str, dict[Line, None]] = {}
         self._by_transaction: dict[int, Line] = {}
         self._work = asyncio.Event()
 
@@ -71,20 +74,25 @@ class Switchboard:
 
     def invite(self, transaction: ServerTransactionHandle, account: Account) -> None:
         """Take a call to an account: 100 at once, then whatever wakes or rings its phones."""
-        request = transaction.request
+        request, policy = transaction.request, self._policy(account.app)
         key = call_key(self._exchange.keys.current, request, account.id)
-        known = self._lines.get(key)
+        tag = hex_token(self._exchange.entropy, 8)
+        known = self._by_key.get(key)
         if known is not None and not known.machine.state.is_over:
-            transaction.respond(respond(request, 482, "Merged Request"))  # RFC 3261 8.2.2.2
+            transaction.respond(respond(request, 482, "Merged Request", to_tag=tag))  # RFC 3261 8.2.2.2
+            return
+        if breadth_of(request, policy.max_breadth) < 1:
+            transaction.respond(respond(request, 440, to_tag=tag))  # RFC 5393 5.3.3.1
             return
         transaction.respond(respond(request, 100))
         now, at = self._exchange.clock.now(), self._exchange.clock.monotonic()
-        machine = IncomingCall(request, self._policy(account.app), at)
-        tag = hex_token(self._exchange.entropy, 8)
+        machine = IncomingCall(request, policy, at)
         line = self._open(key, account, transaction, machine, to_tag=tag, started_at=now)
         caller = line.record.caller["name"] or line.record.caller["uri"]
         line.tell("invite", caller=caller, source=str(transaction.flow))
-        line.feed(machine.start(self._phones.flows(account.id), line.registrations, at))
+        # What it is to replace (RFC 3891) is a call on a phone that is awake.
+        woken = [] if request.has("replaces") else line.registrations
+        line.feed(machine.start(self._phones.flows(account.id), woken, at))
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
         """The PBX cancels. False: that INVITE is not one of ours."""
@@ -105,7 +113,7 @@ class Switchboard:
         if request.method == "BYE":
             transaction.respond(respond(request, 200))
             line.feed(line.machine.cancel("", self._exchange.clock.monotonic()))
-        elif request.method == "UPDATE":
+        elif request.method in ("UPDATE", "INVITE"):
             # 481 would let some PBXs end the whole call.
             transaction.respond(respond(request, 500, headers=[("Retry-After", "5")]))
         else:
@@ -118,13 +126,19 @@ class Switchboard:
             line.feed(line.machine.phone_arrived(phone, self._exchange.clock.monotonic()))
 
     def stray_response(self, message: Message, flow: Flow) -> bool:
-        """Take a response to a branch of before a restart, known by its signature. False: a real stray."""
+        """Take a response to a branch that was abandoned, or of before a restart, known by its signature.
+
+        False: it is a real stray.
+        """
         branch = without_loop_mark(message.branch or "")
         number = tokens.read_branch(branch, self._exchange.keys, message.call_id, message.cseq.number)
-        line = next(iter(self._of_dialog(message)), None)
-        if number is None or line is None or message.status < 200:
+        if number is None or message.status <= 100:
             return False
-        line.adopt_stray(number, message, flow)
+        # A PBX may ring several of its users, phones of ours all, under one Call-ID.
+        lines = sorted(self._of_dialog(message), key=lambda line: number in line.registrations)
+        if not lines:
+            return False
+        lines[-1].take_back(number, message, flow)
         return True
 
     # Over a restart
@@ -146,16 +160,12 @@ class Switchboard:
         account = self._store.read(lambda tx: tx.accounts.get(held.account_id))
         if account is None:
             raise LookupError("its account is gone")
+        if held.call_id in self._by_key:
+            return  # the PBX has sent its INVITE again already
         invite = parse(held.invite)
         at = self._exchange.clock.monotonic()
-        age = (self._exchange.clock.now() - held.started_at) / 1000
         policy = self._policy(account.app)
-        policy = replace(
-            policy,
-            wake_timeout=max(0.0, policy.wake_timeout - age),
-            ring_timeout=max(0.0, policy.ring_timeout - age),
-        )
-        machine = IncomingCall(invite, policy, at - age)
+        machine = IncomingCall(invite, policy, at - (self._exchange.clock.now() - held.started_at) / 1000)
         line = self._open(
             held.call_id,
             account,
@@ -166,25 +176,26 @@ class Switchboard:
         )
         for branch in held.branches["branches"]:
             flow = flow_from_json(branch["flow"])
-            if flow.connection == 0:  # a stream died with us: its phone comes back by itself
+            # A stream died with us; what its phone answers is known by the branch (`stray_response`).
+            if branch["answers"] and flow.connection == 0:
                 phone = PhoneFlow(
                     account_id=account.id,
                     registration_id=branch["registration"],
                     flow=flow,
                     contact_uri=branch["contact"],
                     path=tuple(branch["path"]),
+                    instance=branch["instance"],
                     heard_at=at,
                     expires_at=at + policy.ring_timeout,
                 )
-                sent = parse(branch["sent"].encode("latin-1"))
-                line.adopt(branch["key"], branch["installation"], phone, sent, branch["via"])
-        line.feed([*machine.resume(held.branches, at), *machine.on_timer(at)])
+                line.adopt(branch, phone, parse(branch["sent"].encode("latin-1")))
+        line.feed([*machine.resume(held.branches, line.registrations, at), *machine.on_timer(at)])
 
     # For the API and the other services
 
     def is_held(self, registration_id: int) -> bool:
         """Whether a call still rings for, or waits for, this registration."""
-        return any(line.machine.awaits(registration_id) for line in self._ringing.values())
+        return any(line.machine.awaits(registration_id) for line in self._ringing)
 
     def call_of(self, registration: PushRegistration, call_id: str) -> CallRecord | None:
         """Return the call that this registration knows under `call_id`; known 24 h."""
@@ -238,21 +249,25 @@ class Switchboard:
         while True:
             await self._work.wait()
             self._work.clear()
-            written = [
-                _Written(line) for line in self._lines.values() if line.rows or line.is_dirty or line.uses
-            ]
+            written = [_Written(line) for line in self._lines if line.has_news]
             if written:
-                try:
-                    await self._store.transact(partial(self._write, written))
-                except StoreUnavailableError as error:
-                    _log.error("call_not_stored", reason=str(error))
-                    for one in written:
-                        one.undo()
-                    await asyncio.sleep(RETRY_WRITE_S)
-                    self._work.set()
-            for line in [one for one in self._lines.values() if one.machine.is_finished]:
-                if not line.has_news:
-                    self._forget(line)
+                await self._store_all(written)
+            for line in [one for one in self._lines if one.machine.is_finished and not one.has_news]:
+                self._forget(line)
+
+    async def _store_all(self, written: list[_Written]) -> None:
+        try:
+            await self._store.transact(partial(self._write, written))
+        except StoreUnavailableError as error:
+            _log.error("call_not_stored", reason=str(error))
+            for one in written:
+                one.undo()
+            await asyncio.sleep(RETRY_WRITE_S)
+            self._work.set()
+        except Exception:
+            # What cannot be written must not keep the calls of all others from being written.
+            _FAULTS.inc()
+            _log.error("call_not_stored", calls=[one.record.call_id for one in written], exc_info=True)
 
     def _open(
         self,
@@ -277,40 +292,43 @@ class Switchboard:
             expires_at=started_at + min(waits_ms, LONGEST_PUSH_MS),
             on_over=self._over,
         )
-        self._lines[key] = self._ringing[key] = line
-        self._by_account.setdefault(account.id, set()).add(key)
-        self._by_sip_call_id.setdefault(line.invite.call_id, set()).add(key)
+        self._lines[line] = self._ringing[line] = None
+        self._by_key[key] = line
+        self._by_account.setdefault(account.id, {})[line] = None
+        self._by_sip_call_id.setdefault(line.invite.call_id, {})[line] = None
         self._by_transaction[id(transaction)] = line
         metrics.CALLS_HELD.set(len(self._ringing))
         return line
 
     def _over(self, line: Line) -> None:
-        self._ringing.pop(line.key, None)
+        self._ringing.pop(line, None)
         metrics.CALLS_HELD.set(len(self._ringing))
 
     def _forget(self, line: Line) -> None:
-        if self._lines.get(line.key) is not line:
-            return
-        del self._lines[line.key]
+        del self._lines[line]
+        if self._by_key[line.key] is line:
+            del self._by_key[line.key]
         self._by_transaction.pop(id(line.transaction), None)
-        _discard(self._by_account, line.account.id, line.key)
-        _discard(self._by_sip_call_id, line.invite.call_id, line.key)
+        _discard(self._by_account, line.account.id, line)
+        _discard(self._by_sip_call_id, line.invite.call_id, line)
 
     def _of_account(self, account_id: int) -> list[Line]:
-        return [self._lines[key] for key in self._by_account.get(account_id, ())]
+        """Return the calls of an account, the latest first."""
+        return list(self._by_account.get(account_id, ()))[::-1]
 
     def _of_dialog(self, message: Message) -> list[Line]:
-        return [self._lines[key] for key in self._by_sip_call_id.get(message.call_id, ())]
+        return list(self._by_sip_call_id.get(message.call_id, ()))
 
     def _write(self, batch: list[_Written], tx: Transaction) -> None:
         for one in batch:
             for row in one.rows:
                 tx.stories.add(row)
-            tx.calls.put(one.record)
-            if one.held is not None:
-                tx.calls.hold(one.held)
-            elif one.record.ended_at:
-                tx.calls.release(one.line.key)
+            if self._by_key.get(one.line.key) is one.line:
+                tx.calls.put(one.record)
+                if one.held is not None:
+                    tx.calls.hold(one.held)
+                elif one.record.ended_at:
+                    tx.calls.release(one.line.key)
             for registration_id in one.uses:
                 self._lives.use_in(tx, registration_id, "call", self._exchange.clock.now())
 
@@ -345,7 +363,7 @@ class _Written:
 K = TypeVar("K")
 
 
-def _discard(index: dict[K, set[str]], name: K, key: str) -> None:
-    index[name].discard(key)
+def _discard(index: dict[K, dict[Line, None]], name: K, line: Line) -> None:
+    del index[name][line]
     if not index[name]:
         del index[name]

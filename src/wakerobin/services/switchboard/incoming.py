@@ -49,7 +49,11 @@ def caller_of(invite: Message) -> dict[str, str]:
 
 def readable(text: str) -> str:
     """Return text that JSON and a database can hold: octets that are no UTF-8 become U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        octets = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a surrogate pair, out of somebody's JSON
+        octets = text.encode("utf-8", "surrogatepass")
+    return octets.decode("utf-8", "replace")
 
 
 def has_video(invite: Message) -> bool:

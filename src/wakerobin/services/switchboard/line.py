@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wakerobin import metrics
+from wakerobin import log, metrics
 from wakerobin.core.call import (
     Abandon,
     CallState,
@@ -16,19 +16,30 @@ from wakerobin.core.call import (
     Offer,
     Over,
     Push,
+    Repeat,
     Ring,
     Save,
     Tell,
 )
 from wakerobin.core.sip import forking
+from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, StoryRow
 from wakerobin.services.switchboard.exchange import Exchange
-from wakerobin.services.switchboard.incoming import caller_of, flow_to_json, for_phone, with_loop_mark
+from wakerobin.services.switchboard.incoming import (
+    caller_of,
+    flow_to_json,
+    for_phone,
+    readable,
+    with_loop_mark,
+)
 from wakerobin.services.switchboard.wake import Wakeable
+
+_log = log.get("switchboard")
+_FAULTS = metrics.FAULTS.labels("switchboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,7 @@ class Line:
         self._is_feeding = True
         try:
             while self._pending:
-                self._perform(self._pending.popleft())
+                self._perform_guarded(self._pending.popleft())
         finally:
             self._is_feeding = False
         if str(self.machine.state) != self.record.state:
@@ -130,8 +141,37 @@ class Line:
         """A phone did not answer, or cannot be reached."""
         self.feed(self.machine.branch_failed(key, reason, self._exchange.clock.monotonic()))
 
-    def adopt(self, key: str, name: str, phone: PhoneFlow, sent: Message, via: str) -> None:
+    def adopt(self, kept: Mapping[str, Any], phone: PhoneFlow, sent: Message) -> None:
         """Take up a branch of before a restart: the transaction, and its place in the call."""
+        key = kept["key"]
+        self._resume_branch(key, phone, sent, kept["via"])
+        self.machine.adopt(kept, phone)
+
+    def take_back(self, number: int, response: Message, flow: Flow) -> None:
+        """A phone answers a branch that was abandoned, or not stored in time, or whose connection died."""
+        is_known = number in self._wakeables
+        now = self._exchange.clock.monotonic()
+        phone = PhoneFlow(
+            account_id=self.account.id,
+            registration_id=number if is_known else 0,
+            flow=flow,
+            contact_uri=forking.remote_target(self.invite, response),
+            instance="" if is_known else f"r{number}",
+            heard_at=now,
+            expires_at=now,
+        )
+        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
+        sent = for_phone(self.invite, phone, routes, 1)
+        key = response.branch or ""
+        effects = self.machine.take_back(key, phone, response.status, now)
+        if effects is not None:
+            self._resume_branch(key, phone, sent, key)
+            self.feed([*effects, *self.machine.receive(key, response, now)])
+        elif response.status >= 300:
+            # Its own copies of that answer are acknowledged until it has the ACK.
+            self._exchange.transactions.adopt_client(sent, flow, key, _ignore, _ignore)
+
+    def _resume_branch(self, key: str, phone: PhoneFlow, sent: Message, via: str) -> None:
         handle = self._exchange.transactions.adopt_client(
             sent,
             phone.flow,
@@ -140,27 +180,6 @@ class Line:
             lambda why: self.failure(key, why),
         )
         self.branches[key] = Branch(phone, sent, handle)
-        self.machine.adopt(key, name, phone, self._exchange.clock.monotonic())
-        self._rearm()
-
-    def adopt_stray(self, number: int, response: Message, flow: Flow) -> None:
-        """A phone answers a branch that was not stored in time, or whose connection died: the same call."""
-        name = f"r{number}"
-        phone = PhoneFlow(
-            account_id=self.account.id,
-            registration_id=number if number in self._wakeables else 0,
-            flow=flow,
-            contact_uri=response.contacts[0].uri if response.contacts else self.invite.uri,
-            instance="" if number in self._wakeables else name,
-            heard_at=self._exchange.clock.monotonic(),
-            expires_at=self._exchange.clock.monotonic(),
-        )
-        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
-        sent = for_phone(self.invite, phone, routes, 1)
-        key = f"s{number}"
-        if key not in self.branches:
-            self.adopt(key, phone.installation, phone, sent, response.branch or "")
-        self.response(key, response)
 
     # For the store
 
@@ -174,6 +193,7 @@ class Line:
             branch["flow"] = flow_to_json(known.phone.flow)
             branch["contact"] = known.phone.contact_uri
             branch["path"] = list(known.phone.path)
+            branch["instance"] = known.phone.instance
             branch["sent"] = known.sent.encode().decode("latin-1")
             branch["via"] = known.handle.branch
         return HeldCall(
@@ -189,6 +209,14 @@ class Line:
 
     # Out
 
+    def _perform_guarded(self, effect: Effect) -> None:
+        """A fault in one effect must not keep the caller from his final response."""
+        try:
+            self._perform(effect)
+        except Exception:
+            _FAULTS.inc()
+            _log.error("effect_failed", call=self.key, effect=type(effect).__name__, exc_info=True)
+
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Tell(event, details):
@@ -199,9 +227,12 @@ class Line:
                 self._offer(effect)
             case Abandon(key):
                 self.branches.pop(key).handle.abandon()
-            case Ring():
+            case Repeat(key):
+                self.branches[key].handle.repeat()
+            case Ring(is_first):
                 self._respond(180, record_route=True)
-                self.tell("ringback")
+                if is_first:
+                    self.tell("ringback")
             case Save():
                 self.is_dirty = True
             case Over():
@@ -216,7 +247,7 @@ class Line:
                 upstream.pop_first("via")
                 self.transaction.respond(upstream)
             case forking.Answer(status, text):
-                self._respond(status, reason=f'SIP;cause={status};text="{text}"')
+                self._respond(status, reason=reason_value(status, text))
             case forking.Cancel(key, reason):
                 self.branches[key].handle.cancel((("Reason", reason),))
             case forking.Acknowledge(key, response):
@@ -236,11 +267,7 @@ class Line:
         )
 
     def _push(self, registration_id: int) -> None:
-        wakeable = self._wakeables.get(registration_id)
-        if wakeable is None:  # taken up after a restart, and the registration has ended meanwhile
-            now, reason = self._exchange.clock.monotonic(), "its push registration has ended"
-            self.feed(self.machine.push_settled(registration_id, accepted=False, reason=reason, now=now))
-            return
+        wakeable = self._wakeables[registration_id]
         self._unsettled[registration_id] = len(wakeable.targets)
         self.tell("push-sent", registration=wakeable.registration.public_id)
         self.is_dirty = True  # stored after the push has left, never before it
@@ -280,7 +307,7 @@ class Line:
     def _over(self, over: Over) -> None:
         self._record(
             state=str(over.state),
-            reason=over.reason,
+            reason=readable(over.reason),
             answered_by=over.answered_by,
             ended_at=self._exchange.clock.now(),
         )
@@ -293,8 +320,9 @@ class Line:
 
     def tell(self, event: str, **details: Any) -> None:
         """Add an event to the story of this call."""
+        said = {name: readable(value) if isinstance(value, str) else value for name, value in details.items()}
         self.rows.append(
-            StoryRow(subject=f"call:{self.key}", at=self._exchange.clock.now(), event=event, details=details)
+            StoryRow(subject=f"call:{self.key}", at=self._exchange.clock.now(), event=event, details=said)
         )
 
     def _record(self, **changes: Any) -> None:

@@ -89,6 +89,14 @@ class InviteClientTransaction:
             return [Transmit(self._invite)]
         return []
 
+    def repeat(self, now: float) -> list[Effect]:
+        """Take the news that the peer, silent so far, has just come within reach: timer A starts again."""
+        if self.state is not TransactionState.CALLING or self._is_reliable:
+            return []
+        self._interval = self._timers.t1
+        self._timer_a = now + self._interval
+        return [Transmit(self._invite)]
+
     def transport_failed(self, now: float) -> list[Effect]:
         """Take the news that the INVITE or the ACK could not be sent.
 

@@ -1,4 +1,4 @@
-"""A call from the PBX to an account whose phones may sleep: held → waking → offered → answered, or not.
+"""The machine of one INVITE from the PBX.
 
 Driven by what arrives: phones, responses, outcomes of pushes, the caller's CANCEL, the user's decline, and
 time. In memory only; `snapshot` and `resume` carry a ringing call over a restart of the server. All times
@@ -7,11 +7,12 @@ are monotonic seconds.
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from wakerobin.core.call.effects import Abandon, Effect, Offer, Over, Push, Repeat, Ring, Save, Tell
+from wakerobin.core.call.values import CallPolicy, CallState
 from wakerobin.core.sip import forking
 from wakerobin.core.sip.forking import BranchState, ResponseContext
 from wakerobin.core.sip.message import Message
@@ -20,93 +21,10 @@ from wakerobin.core.values import PhoneFlow
 DECLINED = (600, 603)
 """A phone's "nobody here wants this call" (RFC 3261 21.6)."""
 
+RING_AGAIN_S = 60.0
+"""How often our own 180 is repeated (13.3.1.1)."""
 
-class CallState(enum.StrEnum):
-    """The words of the API and of the design."""
-
-    HELD = "held"
-    WAKING = "waking"
-    OFFERED = "offered"
-    ANSWERED = "answered"
-    DECLINED = "declined"
-    CANCELLED = "cancelled"
-    MISSED = "missed"
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the call rings no more."""
-        return self not in (CallState.HELD, CallState.WAKING, CallState.OFFERED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallPolicy:
-    """Seconds and choices; see `[sip]` and `[apps.NAME]` in the configuration."""
-
-    wake_timeout: float = 30.0
-    ring_timeout: float = 120.0
-    ringback: str = "pushed"
-    live_flow: float = 15.0
-    live_flow_answer: float = 1.0
-    decline_all: bool = True
-    decline_code: int = 486
-    max_breadth: int = 60
-    t1: float = 0.5
-
-
-# Effects
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """Send a call push to every call target of this push registration."""
-
-    registration_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Send the INVITE to a phone as a branch of its own (16.5: late branches are allowed)."""
-
-    key: str
-    phone: PhoneFlow
-    breadth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Stop a branch that had no provisional response; it may not be cancelled (9.1)."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """Send our own 180 upstream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """One event of the call's story."""
-
-    event: str
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Save:
-    """Store the call as it is now: what it waits for has changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The call rings no more. `answered_by`: the registration that took or declined it, 0 for none."""
-
-    state: CallState
-    reason: str
-    answered_by: int = 0
-
-
-Effect: TypeAlias = forking.Effect | Push | Offer | Abandon | Ring | Tell | Save | Over
+TIMER_C_S = 180.0
 
 
 @dataclass(slots=True)
@@ -116,11 +34,15 @@ class _Installation:
     name: str
     registration_id: int
     key: str
+    can_wake: bool = False
+    """Whether there is a push registration that a push can wake."""
     phone: PhoneFlow | None = None
     is_pushed: bool = False
     """A push was handed over, or is on its way."""
     is_woken: bool = False
     """A push service took a push, so that it is known to have left."""
+    is_done: bool = False
+    """It has answered, or its user has: it is not offered the call again."""
     push_at: float | None = None
     """When it is pushed although its flow looked alive."""
     wake_ends: float | None = None
@@ -128,24 +50,20 @@ class _Installation:
 
 
 class IncomingCall:
-    """One INVITE from the PBX."""
+    """One INVITE from the PBX. `began` is when it came, also where that was before a restart."""
 
-    def __init__(self, invite: Message, policy: CallPolicy, now: float) -> None:
+    def __init__(self, invite: Message, policy: CallPolicy, began: float) -> None:
         self.state = CallState.HELD
-        self.began = now
+        self.began = began
         self._policy = policy
-        self._breadth = forking.breadth_of(invite, policy.max_breadth)
-        self._context = ResponseContext(breadth=self._breadth, t1=policy.t1)
+        self._context = ResponseContext(breadth=forking.breadth_of(invite, policy.max_breadth), t1=policy.t1)
         self._installations: dict[str, _Installation] = {}
         self._by_key: dict[str, str] = {}
         self._keys = 0
         self._phone_rang = False
         self._has_rung_itself = False
-        self._needs_100rel = any(
-            option.strip().lower() == "100rel"
-            for value in invite.all("require")
-            for option in value.split(",")
-        )
+        self._ring_again: float | None = None
+        self._needs_100rel = any(option.lower() == "100rel" for option in invite.values("require"))
 
     # What drives it
 
@@ -153,31 +71,32 @@ class IncomingCall:
         """Begin: INVITE to every flow, a push to every registration whose flow did not just prove itself."""
         effects: list[Effect] = []
         for registration_id in registrations:
-            name = f"r{registration_id}"
-            self._installations[name] = _Installation(
-                name, registration_id, self._new_key(name), wake_ends=now + self._policy.wake_timeout
-            )
+            known = self._new_installation(f"r{registration_id}", registration_id)
+            known.can_wake, known.wake_ends = True, now + self._policy.wake_timeout
         for phone in phones:
             effects += self._offer(phone, now)
         for installation in self._installations.values():
             effects += self._wake(installation, now)
-        if self._policy.ringback == "immediate":
-            effects += self._ring()
+        if self._policy.ringback == "immediate" and self._installations:
+            effects += self._ring(now)
         return effects + self._run(self._context.settle(now), now)
 
     def phone_arrived(self, phone: PhoneFlow, now: float) -> list[Effect]:
         """A phone of the account registered with us: it gets the call, unless it has it already."""
-        if self.state.is_over:
+        if self.state.is_over or self._context.is_closing:
             return []
         known = self._installations.get(phone.installation)
-        if known is not None and known.phone is not None:
+        if known is not None:
             state = self._context.state(known.key)
-            if known.phone.flow == phone.flow and state is not BranchState.FINAL:
-                return []  # a refresh of the flow on which it rings
-            if state is not BranchState.CALLING:
-                return []  # it rings on its older flow, or has answered: never two branches that ring
+            if known.is_done or state is BranchState.PROCEEDING:
+                return []  # it has answered, or rings on its older flow: never two branches that ring
+            if state is BranchState.CALLING and _is_same_way(known.phone, phone):
+                return [] if phone.flow.transport.is_reliable else [Repeat(known.key)]
         told = Tell("phone-connected", {"after_ms": _ms(now - self.began), "flow": str(phone.flow)})
-        return [told, *self._offer(phone, now)]
+        effects = self._offer(phone, now)
+        # It woke. How long it may be silent now is for its INVITE's own timer B.
+        self._installations[phone.installation].wake_ends = None
+        return [told, *effects]
 
     def receive(self, key: str, response: Message, now: float) -> list[Effect]:
         """Take a response of a phone."""
@@ -185,32 +104,34 @@ class IncomingCall:
         effects: list[Effect] = []
         if installation is not None and installation.key == key and not self.state.is_over:
             effects += self._progress(installation, response, now)
-        if response.status in DECLINED and self._policy.decline_all and not self.state.is_over:
-            by = installation.registration_id if installation else 0
-            return effects + self._run(
-                self._context.decline(self._policy.decline_code, "Declined", now, key), now, declined_by=by
-            )
-        return effects + self._run(self._context.receive(key, response, now), now)
+        if response.status not in DECLINED or self.state.is_over:
+            return effects + self._run(self._context.receive(key, response, now), now)
+        by = installation.registration_id if installation else 0
+        if self._policy.decline_all:
+            ends = self._context.decline(self._policy.decline_code, "Declined", now, key)
+        else:
+            # A 6xx would speak for all phones (16.7 step 5), the desk phone at the PBX too.
+            response = response.copy()
+            response.status, response.reason = min(self._policy.decline_code, 599), "Declined"
+            ends = self._context.receive(key, response, now)
+        return effects + self._run(ends, now, declined_by=by)
 
     def branch_failed(self, key: str, reason: str, now: float) -> list[Effect]:
         """No response came, or the flow is dead. A phone that was pushed may still come on another flow."""
         installation = self._of_key(key)
         if installation is None or installation.key != key or self.state.is_over:
             return []
+        if self._context.state(key) is BranchState.FINAL:
+            return []
         told: list[Effect] = [Tell("flow-dead", {"reason": reason})]
-        installation.phone = None
-        if installation.registration_id and installation.wake_ends is None and reason != "timeout":
+        installation.phone = installation.ring_ends = None
+        if installation.can_wake and installation.wake_ends is None and reason != "timeout":
             # It rang and lost its connection (Wi-Fi to LTE): it may well come back.
             installation.wake_ends = now + self._policy.wake_timeout
-        if (
-            installation.registration_id
-            and installation.wake_ends is not None
-            and now < installation.wake_ends
-        ):
+        if installation.can_wake and installation.wake_ends is not None and now < installation.wake_ends:
             self._context.drop(key)
             installation.key = self._new_key(installation.name)
             self._context.wait(installation.key)
-            installation.push_at = None
             return told + self._push_now(installation)
         return told + self._run(self._context.close(key, 480, "The phone's connection is dead", now), now)
 
@@ -222,7 +143,7 @@ class IncomingCall:
         if accepted:
             installation.is_woken = True
             told = Tell("push-accepted", {"after_ms": _ms(now - self.began), "by": reason})
-            ring = self._ring() if self._policy.ringback == "pushed" else []
+            ring = self._ring(now) if self._policy.ringback == "pushed" else []
             return [told, *ring, Save()]
         effects: list[Effect] = [Tell("push-failed", {"reason": reason})]
         installation.wake_ends = None
@@ -245,16 +166,17 @@ class IncomingCall:
         installation = self._installations.get(f"r{registration_id}")
         if installation is None:
             return []
-        installation.wake_ends = installation.push_at = None
-        return self._run(
-            self._context.close(installation.key, 486, text, now), now, declined_by=registration_id
-        )
+        installation.is_done = True
+        installation.wake_ends = installation.push_at = installation.ring_ends = None
+        closed = self._context.close(installation.key, status if status < 600 else 486, text, now)
+        return [*self._run(closed, now, declined_by=registration_id), Save()]
 
     @property
     def deadline(self) -> float | None:
         """When `on_timer` must be called next."""
         times = [self._context.deadline]
         if not self.state.is_over:
+            times.append(self._ring_again)
             for installation in self._installations.values():
                 times += [installation.push_at, installation.wake_ends, installation.ring_ends]
         return min((t for t in times if t is not None), default=None)
@@ -267,89 +189,101 @@ class IncomingCall:
     def on_timer(self, now: float) -> list[Effect]:
         """Act on what is due. Calling it early does nothing."""
         effects: list[Effect] = []
-        if not self.state.is_over:
-            for installation in list(self._installations.values()):
+        for installation in list(self._installations.values()):
+            if not self.state.is_over:
                 effects += self._installation_timer(installation, now)
+        if _due(self._ring_again, now) and not self.state.is_over:
+            self._ring_again = now + RING_AGAIN_S
+            effects.append(Ring(is_first=False))
         return effects + self._run(self._context.on_timer(now), now)
 
     def awaits(self, registration_id: int) -> bool:
         """Whether the call still rings for, or waits for, this registration."""
         return not self.state.is_over and f"r{registration_id}" in self._installations
 
-    def registration_of(self, key: str) -> int:
-        """Return the push registration of a branch, 0 for a phone without one."""
-        installation = self._of_key(key)
-        return installation.registration_id if installation else 0
-
-    # Over a restart
+    # Over a restart, and other surprises
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what `resume` needs beside the INVITE, as JSON."""
-        return {
-            "rung": self._has_rung_itself or self._phone_rang,
-            "waiting": [i.registration_id for i in self._installations.values() if i.registration_id],
-            "unpushed": [
-                i.registration_id
-                for i in self._installations.values()
-                if i.registration_id
-                and not i.is_woken
-                and self._context.state(i.key) is not BranchState.FINAL
-            ],
-            "branches": [
-                {
-                    "key": i.key,
-                    "installation": i.name,
-                    "registration": i.registration_id,
-                    "awake": self._context.state(i.key) is BranchState.PROCEEDING,
-                }
-                for i in self._installations.values()
-                if i.phone is not None and self._context.state(i.key) is not BranchState.FINAL
-            ],
-        }
+        """Return what `resume` needs beside the INVITE, as JSON; seconds count from the call's beginning."""
+        waiting, branches = [], []
+        for one in self._installations.values():
+            state = self._context.state(one.key)
+            if one.is_done or state is BranchState.FINAL:
+                continue
+            kept = {"installation": one.name, "registration": one.registration_id, "is_woken": one.is_woken}
+            if one.phone is None:
+                waiting.append({**kept, "ends": self._since(one.wake_ends)})
+            else:
+                answers = {"key": one.key, "answers": state is BranchState.PROCEEDING}
+                branches.append({**kept, **answers, "ends": self._since(one.ring_ends)})
+        rung = {"rung": self._has_rung_itself, "phone_rang": self._phone_rang}
+        return {**rung, "waiting": waiting, "branches": branches}
 
-    def resume(self, snapshot: dict[str, Any], now: float) -> list[Effect]:
-        """Go on after a restart; the branches that still exist were adopted before.
+    def adopt(self, kept: Mapping[str, Any], phone: PhoneFlow) -> None:
+        """Take up a branch of a snapshot whose phone answers; to be called before `resume`."""
+        known = self._new_installation(kept["installation"], kept["registration"], key=kept["key"])
+        known.phone, known.ring_ends = phone, self.began + kept["ends"]
+        known.is_pushed = True
+        self._context.resume(known.key)
+        self.state = CallState.OFFERED
 
-        Who was not pushed, or whose push nobody is known to have taken, is pushed now: its flow may be as
-        dead as the one of a server that ended. The push is the same one, by its id.
+    def resume(self, snapshot: Mapping[str, Any], registrations: Container[int], now: float) -> list[Effect]:
+        """Go on after a restart, with the time that is left; the branches that go on were adopted before.
+
+        Every other phone is waited for like one that sleeps. Whose push nobody is known to have taken, is
+        pushed now: its flow may be as dead as that of a server that ended. By its id the push is the same.
         """
-        self._has_rung_itself = bool(snapshot["rung"])
-        for registration_id in snapshot["waiting"]:
-            name = f"r{registration_id}"
-            if name not in self._installations:
-                waiting = _Installation(
-                    name, registration_id, self._new_key(name), wake_ends=now + self._policy.wake_timeout
-                )
-                waiting.is_pushed = True
-                self._installations[name] = waiting
-                self._context.wait(waiting.key)
+        effects: list[Effect] = [Tell("resumed")]
+        for kept in [*snapshot["waiting"], *snapshot["branches"]]:
+            known = self._installations.get(kept["installation"])
+            can_wake = kept["registration"] in registrations
+            if known is None and not can_wake and "key" not in kept:
+                continue  # its push registration has ended meanwhile
+            if known is None:
+                known = self._new_installation(kept["installation"], kept["registration"])
+                known.wake_ends = min(self.began + kept["ends"], now + self._policy.wake_timeout)
+                known.is_pushed = kept["is_woken"] or known.wake_ends <= now
+            known.is_woken = kept["is_woken"]
+            known.can_wake = can_wake
+            effects += self._push_now(known)
+        self._has_rung_itself, self._phone_rang = snapshot["rung"], snapshot["phone_rang"]
+        if self._has_rung_itself and not self._phone_rang:
+            self._ring_again = self._ringing_again_at(now)
         if self.state is CallState.HELD:
             self.state = CallState.WAKING
-        effects: list[Effect] = [Tell("resumed")]
-        for installation in self._installations.values():
-            installation.is_woken = installation.registration_id not in snapshot["unpushed"]
-        awake = {branch["installation"] for branch in snapshot["branches"] if branch["awake"]}
-        for registration_id in snapshot["unpushed"]:
-            installation = self._installations[f"r{registration_id}"]
-            if installation.phone is None or installation.name not in awake:
-                installation.is_pushed = False
-                installation.wake_ends = now + self._policy.wake_timeout
-                effects += self._push_now(installation)
         return effects + self._run(self._context.settle(now), now)
 
-    def adopt(self, key: str, name: str, phone: PhoneFlow, now: float) -> None:
-        """Take a branch of before a restart for this installation's present one."""
-        known = self._installations.get(name)
+    def take_back(self, key: str, phone: PhoneFlow, status: int, now: float) -> list[Effect] | None:
+        """A phone answers, by `status`, a branch of it that was abandoned, or of before a restart.
+
+        None: that changes nothing. Else the branch is one of the call's from now on, under `key`.
+        """
+        known = self._installations.get(phone.installation)
+        state = self._context.state(known.key) if known is not None else BranchState.WAITING
+        is_decided = self._context.is_closing or (known is not None and known.is_done)
+        if is_decided or state is BranchState.PROCEEDING:
+            if not 200 <= status < 300:
+                return (
+                    None  # it has the call already: what it says of the older copy of the INVITE is no news
+                )
+            self._by_key[key] = phone.installation
+            self._context.resume(key)
+            return []
+        if status >= 300 and state is not BranchState.WAITING:
+            return None
+        effects: list[Effect] = []
         if known is None:
-            known = _Installation(name, phone.registration_id, key)
-            self._installations[name] = known
-        else:
+            known = self._new_installation(phone.installation, phone.registration_id, key=key)
+        elif state is not BranchState.FINAL:
+            if state is BranchState.CALLING:
+                effects.append(Abandon(known.key))
             self._context.drop(known.key)
-        known.key, known.phone, known.push_at = key, phone, None
+        known.key, known.phone, known.wake_ends = key, phone, None
         known.ring_ends = now + self._policy.ring_timeout
-        self._by_key[key] = name
+        self._by_key[key] = known.name
         self._context.resume(key)
         self.state = CallState.OFFERED
+        return effects
 
     # How it decides
 
@@ -358,11 +292,11 @@ class IncomingCall:
         known = self._installations.get(name)
         effects: list[Effect] = []
         if known is None:
-            known = _Installation(name, phone.registration_id, self._new_key(name))
-            self._installations[name] = known
-        elif known.phone is not None:
-            effects.append(Abandon(known.key))
-            self._context.drop(known.key)
+            known = self._new_installation(name, phone.registration_id)
+        elif (state := self._context.state(known.key)) is not BranchState.WAITING:
+            if state is BranchState.CALLING:
+                effects.append(Abandon(known.key))
+                self._context.drop(known.key)
             known.key = self._new_key(name)
         breadth = self._context.call(known.key)
         if breadth == 0:
@@ -373,20 +307,15 @@ class IncomingCall:
         return [*effects, Offer(known.key, phone, breadth), Tell("offered", {"to": str(phone.flow)}), Save()]
 
     def _wake(self, installation: _Installation, now: float) -> list[Effect]:
-        if not installation.registration_id:
-            return []
         phone = installation.phone
-        if phone is None:
-            self._context.wait(installation.key)
-            return self._push_now(installation)
-        if now - phone.heard_at <= self._policy.live_flow:
+        if phone is not None and now - phone.heard_at <= self._policy.live_flow:
             installation.push_at = now + self._policy.live_flow_answer
             return []
         return self._push_now(installation)
 
     def _push_now(self, installation: _Installation) -> list[Effect]:
         installation.push_at = None
-        if installation.is_pushed or installation.wake_ends is None:
+        if installation.is_pushed or not installation.can_wake:
             return []
         installation.is_pushed = True
         if self.state is CallState.HELD:
@@ -398,33 +327,44 @@ class IncomingCall:
         if response.status == 100 or self._context.state(installation.key) is BranchState.FINAL:
             return []
         if response.status < 200:
-            is_first = not self._phone_rang
+            ringing = Tell("ringing", {"after_ms": _ms(now - self.began)})
+            told: list[Effect] = [] if self._phone_rang else [ringing]
             self._phone_rang = True
-            installation.wake_ends = None
-            return [Tell("ringing", {"after_ms": _ms(now - self.began)}), Save()] if is_first else []
+            installation.wake_ends = self._ring_again = None
+            return [*told, Save()] if self._context.state(installation.key) is BranchState.CALLING else told
+        # 482: it has the call by an older flow (8.2.2.2), and what it says there still counts.
+        installation.is_done = response.status != 482
         installation.wake_ends = installation.ring_ends = None
         if response.status >= 300:
-            return [Tell("phone-refused", {"status": response.status, "reason": response.reason})]
+            refused = Tell("phone-refused", {"status": response.status, "reason": response.reason})
+            return [refused, Save()]
         return []
 
-    def _ring(self) -> list[Effect]:
+    def _ring(self, now: float) -> list[Effect]:
         if self._phone_rang or self._has_rung_itself or self._needs_100rel or self.state.is_over:
             return []
         self._has_rung_itself = True
+        self._ring_again = self._ringing_again_at(now)
         return [Ring()]
 
+    def _ringing_again_at(self, now: float) -> float | None:
+        """Proxies before us end a call that shows no life for three minutes; shorter ones need no repeat."""
+        longest = max(self._policy.wake_timeout, self._policy.ring_timeout)
+        return now + RING_AGAIN_S if longest > TIMER_C_S else None
+
     def _installation_timer(self, installation: _Installation, now: float) -> list[Effect]:
+        effects: list[Effect] = []
         if _due(installation.push_at, now):
-            return self._push_now(installation)
+            effects += self._push_now(installation)
         if _due(installation.wake_ends, now):
             installation.wake_ends = None
             if installation.phone is None or self._context.state(installation.key) is BranchState.CALLING:
                 text = "No phone came within the wake timeout"
-                return self._run(self._context.close(installation.key, 480, text, now), now)
+                effects += self._run(self._context.close(installation.key, 480, text, now), now)
         if _due(installation.ring_ends, now):
-            installation.ring_ends = None
-            return self._run(self._context.close(installation.key, 480, "Nobody answered", now), now)
-        return []
+            installation.ring_ends, installation.is_done = None, True
+            effects += self._run(self._context.close(installation.key, 480, "Nobody answered", now), now)
+        return effects
 
     def _run(
         self,
@@ -439,7 +379,7 @@ class IncomingCall:
         out: list[Effect] = []
         for effect in effects:
             if isinstance(effect, forking.Forward) and effect.response.status < 200:
-                self._phone_rang = True
+                self._phone_rang, self._ring_again = True, None
             out.append(effect)
         if cancelled and not self.state.is_over:
             self.state = CallState.CANCELLED
@@ -463,11 +403,28 @@ class IncomingCall:
         self.state = CallState.MISSED
         return [Tell("missed", {"status": status, "reason": text}), Over(self.state, text)]
 
+    def _new_installation(self, name: str, registration_id: int, *, key: str = "") -> _Installation:
+        key = key or self._new_key(name)
+        self._by_key[key] = name
+        self._context.wait(key)
+        made = self._installations[name] = _Installation(name, registration_id, key)
+        return made
+
     def _new_key(self, name: str) -> str:
-        self._keys += 1
-        key = f"b{self._keys}"
+        key = ""
+        while not key or key in self._by_key:  # those of before a restart are taken
+            self._keys += 1
+            key = f"b{self._keys}"
         self._by_key[key] = name
         return key
+
+    def _since(self, at: float | None) -> float:
+        return at - self.began if at is not None else 0.0
+
+    def registration_of(self, key: str) -> int:
+        """Return the push registration of a branch, 0 for a phone without one."""
+        installation = self._of_key(key)
+        return installation.registration_id if installation else 0
 
     def _of_key(self, key: str) -> _Installation | None:
         return self._installations.get(self._by_key.get(key, ""))
@@ -480,6 +437,10 @@ def _text(effects: Iterable[Effect]) -> str:
         if isinstance(effect, forking.Forward):
             return effect.response.reason or str(effect.response.status)
     return ""
+
+
+def _is_same_way(known: PhoneFlow | None, phone: PhoneFlow) -> bool:
+    return known is not None and (known.flow, known.contact_uri) == (phone.flow, phone.contact_uri)
 
 
 def _due(at: float | None, now: float) -> bool:
