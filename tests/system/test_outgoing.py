@@ -219,6 +219,29 @@ async def test_a_call_given_up_before_the_pbx_says_anything_ends_as_given_up() -
         assert not [one for one in world.sent_to(PBX[0]) if one.method == "CANCEL"]  # RFC 3261 9.1
 
 
+async def test_a_call_that_rings_for_three_minutes_without_a_sign_of_life_is_cancelled() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        came = ring_only(world)
+        world.pbx.transactions.on_cancel = lambda cancel, _invite: cancel.respond(
+            respond(cancel.request, 200, to_tag="pbx")
+        )
+        call = phone.dial("100")
+        await world.until(lambda: call.status == 180)
+        await world.run_for(170 * SECOND)
+        came[0].respond(respond(came[0].request, 180, to_tag="pbx", record_route=True))
+        await world.run_for(180 * SECOND)
+        assert not [one for one in world.sent_to(PBX[0]) if one.method == "CANCEL"], "it has shown life"
+        await world.until(lambda: call.is_over)
+        (cancel,) = [one for one in world.sent_to(PBX[0]) if one.method == "CANCEL"]
+        assert cancel.get("reason") == 'SIP;cause=408;text="Nobody answered"'
+        assert call.status == 408, "the PBX took the CANCEL and never said 487"
+        await world.run_for(40 * SECOND)
+        assert world.transactions.alive == (0, 0)
+
+
 async def test_503_of_the_pbx_is_500_to_the_phone() -> None:
     world = World()
     async with world.running():

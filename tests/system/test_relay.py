@@ -380,6 +380,24 @@ async def test_a_re_invite_that_waits_is_cancelled_with_487() -> None:
         assert [one.status for one in asker.responses] == [100, 487]
 
 
+async def test_a_re_invite_that_was_cancelled_does_not_follow_the_phone_to_its_new_flow() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call, _ = await talking(world, phone)
+        world.move(phone, "203.0.113.79")  # the old address is silent now, and we do not know it
+        asker = at_pbx(world)
+        handle = asker.send(in_dialog(call, "INVITE"))
+        await world.run_for(1 * SECOND)
+        handle.cancel()
+        await world.run_for(1 * SECOND)
+        await world.do(phone.register())
+        await world.until(lambda: any(one.status >= 200 for one in asker.responses), 1 * SECOND)
+        assert [one.status for one in asker.responses] == [100, 487]
+        assert not [one for one in world.sent_to("203.0.113.79") if one.method == "INVITE"]
+
+
 async def test_a_call_outlives_its_push_registration() -> None:
     world = World()
     async with world.running():

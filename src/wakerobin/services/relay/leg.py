@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from wakerobin.core.ids import Entropy, hex_token
 from wakerobin.core.sip.forking import loop_hash
@@ -23,10 +24,22 @@ def loop_marked_branch(entropy: Entropy, request: Message) -> str:
     return f"{MAGIC_COOKIE}{hex_token(entropy, _BRANCH_OCTETS)}.{loop_hash(request)}"
 
 
-class Leg:
-    """Driven by its maker, which sends it on, and by the responses that come; ends with its final response.
+class Keeper(Protocol):
+    """Who made a leg."""
 
-    `destination` is the phone that it goes to; None towards a PBX. `on_end` is called once.
+    def leg_rings(self, leg: Leg) -> None:
+        """A response beyond 100 came that is not final."""
+        ...
+
+    def leg_over(self, leg: Leg) -> None:
+        """It has its final response; told once."""
+        ...
+
+
+class Leg:
+    """Driven by its keeper, which sends it on, and by the responses that come; ends with its final response.
+
+    `destination` is the phone that it goes to; None towards a PBX.
     """
 
     def __init__(
@@ -35,7 +48,7 @@ class Leg:
         transaction: ServerTransactionHandle,
         onward: Message,
         destination: RouteToken | None,
-        on_end: Callable[[Leg], None],
+        keeper: Keeper,
     ) -> None:
         self.transaction = transaction
         self.onward = onward
@@ -45,10 +58,12 @@ class Leg:
         self.has_answer = False
         self.waits: Timer | None = None
         """Runs while it waits for its phone."""
+        self.timer_c: Timer | None = None
+        """Runs while an INVITE rings."""
+        self.is_cancelled = False
         self._transactions = transactions
-        self._on_end = on_end
+        self._keeper = keeper
         self._handle: ClientTransactionHandle | None = None
-        self._is_cancelled = False
 
     @property
     def is_in_dialog(self) -> bool:
@@ -63,6 +78,9 @@ class Leg:
     def send(self, flow: Flow, branch: str, on_failure: Callable[[Leg, str], None]) -> None:
         """Send the request over a flow; one that went out over another flow is given up there."""
         self.stop_waiting()
+        if self.is_cancelled:
+            self.end(Answer(487, ""))
+            return
         if self._handle is not None:
             self._handle.abandon()
         self.flow = flow
@@ -81,17 +99,22 @@ class Leg:
 
     def cancel(self, headers: tuple[tuple[str, str], ...]) -> None:
         """Whoever sent the INVITE takes it back; the final response follows as usual."""
-        self._is_cancelled = True
+        self.is_cancelled = True
         if self._handle is None or self.waits is not None:
             self.end(Answer(487, ""))
         else:
+            self._handle.cancel(headers)
+
+    def give_up(self, headers: tuple[tuple[str, str], ...]) -> None:
+        """Nobody takes it back, but it rang for too long: its own side says how it ends."""
+        if self._handle is not None:
             self._handle.cancel(headers)
 
     def end(self, answer: Answer) -> None:
         """Answer it ourselves; nothing happens where it has its final response."""
         if self.is_over:
             return
-        if self._is_cancelled:
+        if self.is_cancelled:
             answer = Answer(487, "")
         self._over()
         refuse(self.transaction, answer.status, answer.text, retry_after=answer.retry_after)
@@ -110,10 +133,14 @@ class Leg:
         self.has_answer = True
         if response.status >= 200:
             self._over()
+        else:
+            self._keeper.leg_rings(self)
         self.transaction.respond(back)
 
     def _over(self) -> None:
         if not self.is_over:
             self.is_over = True
             self.stop_waiting()
-            self._on_end(self)
+            if self.timer_c is not None:
+                self.timer_c.cancel()
+            self._keeper.leg_over(self)

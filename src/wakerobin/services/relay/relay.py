@@ -9,6 +9,7 @@ from wakerobin import log, metrics
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import Entropy
 from wakerobin.core.sip.forking import breadth_of
+from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.routing import forwarded, next_hop, put_routes, record_routes, take_own_routes
 from wakerobin.core.sip.uri import SipUri
@@ -35,8 +36,13 @@ from wakerobin.services.relay.outgoing import (
 from wakerobin.services.relay.patience import patience, unanswered, unreachable
 from wakerobin.services.relay.ways import Ways
 
+_TOO_LONG = reason_value(408, "Nobody answered")
+
 _log = log.get("relay")
 _FAULTS = metrics.FAULTS.labels("relay")
+
+TIMER_C_S = 185.0
+"""How long an INVITE may go without a sign of life before it is cancelled (RFC 3261 16.6 step 11, 16.8)."""
 
 MAX_BREADTH = 60
 """RFC 5393 5.3.3: what is assumed of a request that does not say."""
@@ -213,13 +219,18 @@ class Relay:
     def _open(
         self, transaction: ServerTransactionHandle, onward: Message, destination: RouteToken | None
     ) -> Leg:
-        leg = Leg(self._transactions, transaction, onward, destination, self._forget)
+        leg = Leg(self._transactions, transaction, onward, destination, self)
         self._legs[id(transaction)] = leg
         if destination is not None:
             self._to_phones.setdefault(destination.account, set()).add(leg)
         return leg
 
-    def _forget(self, leg: Leg) -> None:
+    def leg_rings(self, leg: Leg) -> None:
+        """A response beyond 100 came that is not final: timer C begins again (16.7 step 2)."""
+        self._start_timer_c(leg)
+
+    def leg_over(self, leg: Leg) -> None:
+        """It has its final response."""
         self._legs.pop(id(leg.transaction), None)
         if leg.destination is not None:
             legs = self._to_phones[leg.destination.account]
@@ -229,6 +240,15 @@ class Relay:
 
     def _send(self, leg: Leg, flow: Flow) -> None:
         leg.send(flow, loop_marked_branch(self._entropy, leg.transaction.request), self._failed)
+        self._start_timer_c(leg)
+
+    def _start_timer_c(self, leg: Leg) -> None:
+        if leg.method != "INVITE" or leg.is_over:
+            return
+        if leg.timer_c is not None:
+            leg.timer_c.cancel()
+        when = self._clock.monotonic() + TIMER_C_S
+        leg.timer_c = self._timers.call_at(when, lambda: leg.give_up((("Reason", _TOO_LONG),)))
 
     def _failed(self, leg: Leg, reason: str) -> None:
         was_sent = reason == "timeout"
@@ -250,7 +270,7 @@ class Relay:
     def _wait(self, leg: Leg) -> None:
         """Let a request wait for its phone: no push is ever sent for one (design, calls, 6)."""
         allowed = patience(leg.method)
-        if not allowed.seconds:
+        if leg.is_cancelled or not allowed.seconds:
             leg.end(allowed.answer)
             return
         when = self._clock.monotonic() + allowed.seconds
