@@ -195,7 +195,6 @@ class World:
             relay=self.relay,
             switchboard=self.switchboard,
             fleet=self.fleet,
-            peer_of=self._peer_of,
             routes=self.routes,
         )
         self.transactions.on_request = self.front.receive
@@ -217,10 +216,6 @@ class World:
     def _pbx_address(self, account: Account) -> Address | None:
         upstream = self.fleet.upstream(account.id)
         return Address(*upstream.our_address, upstream.flow.transport) if upstream is not None else None
-
-    def _peer_of(self, account_id: int) -> str | None:
-        upstream = self.fleet.upstream(account_id)
-        return upstream.flow.remote[0] if upstream is not None else None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.system.asking import at_pbx, request, stranger
-from tests.system.calls_world import DOMAIN, SECOND, US, World
+from tests.system.calls_world import DOMAIN, PBX, SECOND, US, World
 from wakerobin.core.sip.forking import loop_hash
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.values import Account, Transport
@@ -137,7 +137,8 @@ async def test_what_makes_sense_only_in_a_dialog_gets_481_outside_one(method: st
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "retry_after"), [("UPDATE", 500, "5"), ("PRACK", 481, None), ("BYE", 200, None)]
+    ("method", "status", "retry_after"),
+    [("UPDATE", 500, "5"), ("INVITE", 500, "5"), ("PRACK", 481, None), ("BYE", 200, None)],
 )
 async def test_requests_into_the_early_dialog_of_our_own_180(
     method: str, status: int, retry_after: str | None
@@ -166,6 +167,30 @@ async def test_a_cancel_of_the_pbx_ends_the_call_at_the_phone() -> None:
         await world.until(lambda: phone.calls[0].is_cancelled)
         assert phone.calls[0].requests[0].get("reason") == 'SIP;cause=200;text="Call completed elsewhere"'
         await world.until(lambda: call.final == 487)
+
+
+async def test_a_call_that_replaces_another_goes_to_phones_that_are_awake_and_wakes_nobody() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol(registrations=2)
+        phone = await world.registered(instance="urn:uuid:2")
+        asked = request("INVITE", contact(account), ("Replaces", "a@b;to-tag=1;from-tag=2"))
+        at_pbx(world).send(asked)
+        await world.until(lambda: bool(phone.calls), 1 * SECOND)
+        invite = phone.calls[0].invite
+        assert invite is not None
+        assert invite.get("replaces") == "a@b;to-tag=1;from-tag=2"
+        await world.run_for(40 * SECOND)
+        assert not world.pushes.sent
+
+
+async def test_a_call_that_replaces_another_gets_480_at_once_while_all_phones_sleep() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        asked = request("INVITE", contact(account), ("Replaces", "a@b;to-tag=1;from-tag=2"))
+        assert (await at_pbx(world).ask(asked, 1 * SECOND)).status == 480
+        assert not world.pushes.sent
 
 
 async def test_a_flood_of_calls_on_one_contact_is_answered_503() -> None:
@@ -219,6 +244,16 @@ async def test_a_pbx_that_writes_the_number_instead_of_our_contact_is_understood
         }[by]
         at_pbx(world).send(asked)
         await world.until(lambda: bool(phone.calls), 1 * SECOND)
+
+
+async def test_another_address_of_the_pbx_s_name_may_write_the_number_too() -> None:
+    world = World()
+    world.names.zone[DOMAIN] = [PBX[0], "198.51.100.10"]
+    async with world.running():
+        await world.enrol()
+        asked = request("INVITE", f"sip:4930123@{US[0]}", to=f"sip:alice@{DOMAIN}")
+        stranger(world, "198.51.100.10").send(asked)
+        await world.until(lambda: bool(world.pushes.sent), 1 * SECOND)
 
 
 async def test_a_stranger_is_not_helped_by_knowing_a_name() -> None:
@@ -315,6 +350,9 @@ async def test_a_request_that_may_spread_no_further_gets_440() -> None:
         asked = request("INFO", contact(account), ("Max-Breadth", "0"))
         assert (await at_pbx(world).ask(asked)).status == 440
         assert not to_phone(world, "INFO")
+        asked = request("INVITE", contact(account), ("Max-Breadth", "0"))
+        assert (await at_pbx(world).ask(asked)).status == 440
+        assert not world.pushes.sent
 
 
 async def test_a_request_that_comes_back_unchanged_is_a_loop() -> None:

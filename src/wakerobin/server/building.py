@@ -153,7 +153,6 @@ def build(ground: Ground) -> Rooms:
         relay=relay,
         switchboard=switchboard,
         fleet=fleet,
-        peer_of=_peer(fleet),
         routes=routes,
     )
     rooms = Rooms(
@@ -247,11 +246,3 @@ def _pbx_address(fleet: Fleet) -> Callable[[Account], Address | None]:
         return Address(host, port, upstream.flow.transport)
 
     return address
-
-
-def _peer(fleet: Fleet) -> Callable[[int], str | None]:
-    def peer(account_id: int) -> str | None:
-        upstream = fleet.upstream(account_id)
-        return upstream.flow.remote[0] if upstream is not None else None
-
-    return peer

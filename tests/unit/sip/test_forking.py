@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wakerobin.core.location import MOST_PHONES
 from wakerobin.core.sip import forking
 from wakerobin.core.sip.forking import (
     Acknowledge,
@@ -16,6 +18,7 @@ from wakerobin.core.sip.forking import (
     Forward,
     ResponseContext,
 )
+from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, parse, respond
 
 INVITE = parse(
@@ -290,6 +293,51 @@ def test_max_breadth_is_shared_among_the_branches_and_never_exceeded() -> None:
     assert one.call("d") == 0
     one.receive("a", answer(486, "a"), 1.0)
     assert one.call("e") >= 1
+
+
+def test_an_account_may_have_as_many_phones_as_we_keep() -> None:
+    one = ResponseContext(breadth=60)
+    given = [one.call(f"phone {number}") for number in range(MOST_PHONES)]
+    assert all(given)
+    assert sum(given) <= 60
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "\u0663", "-1", "1000000", ""])
+def test_a_max_breadth_that_is_no_number_counts_for_nothing(text: str) -> None:
+    request = INVITE.copy()
+    request.add("Max-Breadth", text)
+    assert forking.breadth_of(request, 60) == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Say "no"', 'SIP;cause=480;text="Say \\"no\\""'),
+        ("two\r\nlines\x00", 'SIP;cause=480;text="two lines"'),
+        ("back\\slash", 'SIP;cause=480;text="back\\\\slash"'),
+        ("half \ud800 pair", 'SIP;cause=480;text="half ? pair"'),
+        ("octet \udcff", 'SIP;cause=480;text="octet ?"'),
+        ("", "SIP;cause=480"),
+    ],
+)
+def test_no_reason_that_a_stranger_gives_breaks_the_header(text: str, value: str) -> None:
+    one = ResponseContext(breadth=60)
+    one.wait("a")
+    (answer,) = one.close("a", 480, text, 0.0)
+    assert isinstance(answer, Answer)
+    response = respond(INVITE, 480, headers=[("Reason", reason_value(answer.status, answer.text))])
+    again = parse(response.encode())
+    assert again.get("reason") == value
+
+
+def test_a_phone_without_a_readable_contact_is_acknowledged_at_the_one_that_it_registered() -> None:
+    for contact in ("<sip:a b@10.0.0.7>", "sip:", "*"):
+        ok = answer(200)
+        ok.set("Contact", contact)
+        assert forking.ack_for(INVITE, ok, lambda _uri: False).uri == INVITE.uri
+        assert (
+            parse(forking.bye_for(INVITE, ok, "SIP;cause=200", lambda _uri: False).encode()).method == "BYE"
+        )
 
 
 def test_max_breadth_is_read_from_the_request_or_set_by_us() -> None:

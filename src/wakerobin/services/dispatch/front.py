@@ -59,12 +59,13 @@ class PbxSide(Protocol):
         """Whether what comes over this flow may ring the phones of an account."""
         ...
 
+    def is_known(self, account: Account, flow: Flow) -> bool:
+        """Whether this flow comes from an address of the account's PBX."""
+        ...
+
 
 class Front:
-    """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions.
-
-    `peer_of` gives the address of the PBX that an account is bound at; None while it is not.
-    """
+    """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions."""
 
     def __init__(  # noqa: PLR0913 - it is where the services meet; all of them named
         self,
@@ -75,7 +76,6 @@ class Front:
         relay: Relay,
         switchboard: CallDesk,
         fleet: PbxSide,
-        peer_of: Callable[[int], str | None],
         routes: RecordRoutes,
     ) -> None:
         self._store = store
@@ -84,7 +84,6 @@ class Front:
         self._relay = relay
         self._switchboard = switchboard
         self._fleet = fleet
-        self._peer_of = peer_of
         self._routes = routes
         self._calls: dict[int, TokenBucket] = {}
 
@@ -208,7 +207,7 @@ class Front:
     def _by_aor(self, request: Message, flow: Flow) -> Account | None:
         """Return the account that a PBX means which does not use our Contact: exactly one, of its own."""
         for named in _named_aors(request):
-            bound = [a for a in self._accounts(named) if self._peer_of(a.id) == flow.remote[0]]
+            bound = [a for a in self._accounts(named) if self._fleet.is_known(a, flow)]
             if bound:
                 return bound[0] if len(bound) == 1 else None
         return None

@@ -139,6 +139,10 @@ class Fleet:
         """Whether a request for this account that came over this flow may ring its phones."""
         return self._ways.is_from_pbx(account, flow)
 
+    def is_known(self, account: Account, flow: Flow) -> bool:
+        """Whether this flow comes from an address of the account's PBX, whatever the policy is."""
+        return self._ways.is_known(account, flow)
+
     def flow_closed(self, flow: Flow) -> None:
         """Take the news that a flow is no more: who was bound over it is due at once, in turn."""
         if self._around.tasks is None:

@@ -76,13 +76,14 @@ class Ways:
         Known are what the names of its PBX resolve to or have resolved to, and `call_sources`.
         From elsewhere `call_sources_policy` decides; the address is then shown to the operator once.
         """
-        if self._is_known(account, flow):
+        if self.is_known(account, flow):
             return True
         if not self._is_strict:
             self._show(account, flow)
         return not self._is_strict
 
-    def _is_known(self, account: Account, flow: Flow) -> bool:
+    def is_known(self, account: Account, flow: Flow) -> bool:
+        """Whether a flow comes from an address that belongs to an account's PBX, whatever the policy."""
         source = parse_address(flow.remote[0])
         if source is None:
             return False
