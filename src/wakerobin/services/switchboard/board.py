@@ -64,6 +64,8 @@ class Switchboard:
         self._by_account: dict[int, dict[Line, None]] = {}
         self._by_sip_call_id: dict[str, dict[Line, None]] = {}
         self._by_transaction: dict[int, Line] = {}
+        self._fed: dict[Line, None] = {}
+        """Calls to which something has happened since they were written."""
         self._work = asyncio.Event()
 
     def wake_writer(self) -> None:
@@ -249,11 +251,13 @@ class Switchboard:
         while True:
             await self._work.wait()
             self._work.clear()
-            written = [_Written(line) for line in self._lines if line.has_news]
+            fed, self._fed = self._fed, {}
+            written = [_Written(line) for line in fed if line.has_news]
             if written:
                 await self._store_all(written)
-            for line in [one for one in self._lines if one.machine.is_finished and not one.has_news]:
-                self._forget(line)
+            for line in fed:
+                if line.machine.is_finished and not line.has_news and line in self._lines:
+                    self._forget(line)
 
     async def _store_all(self, written: list[_Written]) -> None:
         try:
@@ -263,7 +267,8 @@ class Switchboard:
             for one in written:
                 one.undo()
             await asyncio.sleep(RETRY_WRITE_S)
-            self._work.set()
+            for one in written:
+                self._was_fed(one.line)
         except Exception:
             # What cannot be written must not keep the calls of all others from being written.
             _FAULTS.inc()
@@ -291,6 +296,7 @@ class Switchboard:
             started_at=started_at,
             expires_at=started_at + min(waits_ms, LONGEST_PUSH_MS),
             on_over=self._over,
+            on_fed=self._was_fed,
         )
         self._lines[line] = self._ringing[line] = None
         self._by_key[key] = line
@@ -299,6 +305,10 @@ class Switchboard:
         self._by_transaction[id(transaction)] = line
         metrics.CALLS_HELD.set(len(self._ringing))
         return line
+
+    def _was_fed(self, line: Line) -> None:
+        self._fed[line] = None
+        self._work.set()
 
     def _over(self, line: Line) -> None:
         self._ringing.pop(line, None)

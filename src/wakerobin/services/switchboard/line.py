@@ -67,6 +67,7 @@ class Line:
         expires_at: int,
         started_at: int,
         on_over: Callable[[Line], None],
+        on_fed: Callable[[Line], None],
     ) -> None:
         self.key = key
         self.account = account
@@ -81,6 +82,7 @@ class Line:
         """Registrations whose life this call renews, not yet stored."""
         self._exchange = exchange
         self._on_over = on_over
+        self._on_fed = on_fed
         self._wakeables = {w.registration.id: w for w in wakeables}
         self._unsettled: dict[int, int] = {}
         self._pending: deque[Effect] = deque()
@@ -127,7 +129,7 @@ class Line:
         if str(self.machine.state) != self.record.state:
             self._record(state=str(self.machine.state))
         self._rearm()
-        self._exchange.wake_writer()
+        self._on_fed(self)
 
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Call back once, at the next change of the record."""
