@@ -8,6 +8,7 @@ import pytest
 
 from wakerobin.core.lifetime import (
     HELD_CALL_WAIT,
+    LAST_RESORT,
     NOTICE_TIME,
     TARGETS_NEEDED_TIME,
     Cease,
@@ -220,7 +221,7 @@ def test_a_warning_that_lapsed_unsent_is_decided_anew_at_the_end_and_grace_begin
     course.run_until(END)
     last = course.of(WARNING)
     assert course.life.ended is None
-    assert (last.step, last.deadline_at) == (COUNT, END + 48 * HOUR)
+    assert (last.step, last.deadline_at) == (LAST_RESORT, END + 48 * HOUR)
     assert last.not_before == END + MINUTE, "what is in flight may still be accepted"
     course.run_until(END + 48 * HOUR - 1)
     assert course.life.ended is None
@@ -440,14 +441,14 @@ def test_a_warning_is_superseded_by_a_later_one() -> None:
     assert not _superseded(course.life, WARNING, last, course.now)
     course.run_until(END)
     assert _superseded(course.life, WARNING, last, course.now), "the one of last resort took its place"
-    assert not _superseded(course.life, WARNING, COUNT, course.now)
+    assert not _superseded(course.life, WARNING, LAST_RESORT, course.now)
 
 
 def test_a_settled_warning_is_not_sent_again() -> None:
     course = Course()
     course.run_until(END)
     course.event(WarningSettled(1, COUNT - 1, accepted=True))  # it was in flight when the end came
-    assert _superseded(course.life, WARNING, COUNT, course.now)
+    assert _superseded(course.life, WARNING, LAST_RESORT, course.now)
 
 
 def test_a_use_supersedes_every_push_and_the_end_all_but_the_notice() -> None:

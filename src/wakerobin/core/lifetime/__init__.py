@@ -21,11 +21,20 @@ from wakerobin.core.lifetime.moves import (
     Void,
     WarningSettled,
 )
-from wakerobin.core.lifetime.plan import Ladder, LifetimePolicy, PlanEntry, PlanKind, ladder, plan
-from wakerobin.core.lifetime.reading import Stage, grace_end, is_superseded, stage
+from wakerobin.core.lifetime.plan import (
+    LAST_RESORT,
+    Ladder,
+    LifetimePolicy,
+    PlanEntry,
+    PlanKind,
+    ladder,
+    plan,
+)
+from wakerobin.core.lifetime.reading import Stage, deadline, grace_end, is_superseded, stage
 
 __all__ = [
     "HELD_CALL_WAIT",
+    "LAST_RESORT",
     "NOTICE_TIME",
     "TARGETS_NEEDED_TIME",
     "Cease",
@@ -52,6 +61,7 @@ __all__ = [
     "Void",
     "WarningSettled",
     "begin",
+    "deadline",
     "decide",
     "grace_end",
     "is_superseded",

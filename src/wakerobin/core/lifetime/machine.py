@@ -3,8 +3,10 @@
 The record is the state and lives in the database; `decide` is a pure function of (life, event, now),
 and what it returns is stored in one transaction, so a crash between two events loses nothing.
 
-`step` counts decided rungs of the ladder. Beyond its n rungs there are two more: n + 1 says that the
-warning of last resort was decided (overdue, or targets needed), n + 2 that the end waited for a call.
+`step` counts decided rungs of the ladder. Beyond every ladder there are two more: `LAST_RESORT` + 1 says
+that the warning of last resort was decided (overdue, or targets needed), one more that the end waited
+for a call. A policy that changed in the middle of a life has other rungs: what is beyond them counts as
+decided, and a warning that was accepted after a rung's moment is that rung's.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from wakerobin.core.lifetime.moves import (
     Void,
     WarningSettled,
 )
-from wakerobin.core.lifetime.plan import Ladder, LifetimePolicy, ladder
+from wakerobin.core.lifetime.plan import LAST_RESORT, Ladder, LifetimePolicy, ladder
 from wakerobin.core.lifetime.reading import grace_end
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Duration, Ended, Life
@@ -43,6 +45,8 @@ TARGETS_NEEDED_TIME = 24 * 3600_000
 NOTICE_TIME = 28 * 24 * 3600_000
 """How long the notice of the end is of use."""
 UNPROVEN_RECHECK = 15 * 60_000
+_WARNED_LAST = LAST_RESORT + 1
+_WAITED = LAST_RESORT + 2
 _TAIL = 60_000  # no attempt takes longer: what is in flight is settled before the next row may leave
 
 
@@ -124,13 +128,13 @@ def _fire(life: Life, now: int, policy: LifetimePolicy, context: Context) -> Dec
 
 def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs: Ladder) -> Decision:
     """Decide the rungs that are due before the end: of each kind only the last."""
-    assert life.next_at is not None
+    life = _on_this_ladder(life, rungs)
+    armed_for = life.next_at
+    assert armed_for is not None
     reached = rungs.reached(life.expires_at - now)
     if reached <= life.step:
         return life, ()
-    warning = rungs.last_warning_before(reached)
-    if warning is not None and (warning < life.step or not context.warnable):
-        warning = None
+    life, warning = _due_warning(life, reached, context, rungs)
     renewal = rungs.last_renewal_before(reached) if context.renewable else None
     step = reached
     if warning is not None and not _may_warn(life, now, policy, context):
@@ -140,9 +144,9 @@ def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs
         warning = None
     sends: list[Effect] = []
     changed = replace(life, step=step)
-    if renewal is not None and renewal >= life.step and _at(life, rungs, renewal) >= life.next_at:
+    if renewal is not None and renewal >= life.step and _at(life, rungs, renewal) >= armed_for:
         # From the first warning on a stored renewal could replace it: one notification per app is kept.
-        has_warned = context.warnable and step > rungs.first_warning
+        has_warned = life.warned_at > 0 or (context.warnable and step > rungs.first_warning)
         deadline_at = 0 if has_warned else life.expires_at
         sends.append(Send(PushType.RENEW, life.generation, renewal, deadline_at, now))
     if warning is not None:
@@ -150,6 +154,25 @@ def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs
         if warning == rungs.last_warning:
             changed = replace(changed, warning_tried_at=life.warning_tried_at or now)
     return changed, tuple(sends)
+
+
+def _on_this_ladder(life: Life, rungs: Ladder) -> Life:
+    """Return a life that was counted on a longer ladder: what came before this firing was decided."""
+    if life.next_at is None or not rungs.count < life.step <= LAST_RESORT:
+        return life
+    return replace(life, step=rungs.reached(life.expires_at - life.next_at + 1))
+
+
+def _due_warning(life: Life, reached: int, context: Context, rungs: Ladder) -> tuple[Life, int | None]:
+    """Return the warning that is due, if it can be shown and was not sent before."""
+    warning = rungs.last_warning_before(reached)
+    if warning is None or warning < life.step or not context.warnable:
+        return life, None
+    if life.warned_at >= _at(life, rungs, warning):
+        # Under another policy it had another step; each is sent once, and this one was accepted.
+        settled = life.warning_settled or warning == rungs.last_warning
+        return replace(life, warning_settled=settled), None
+    return life, warning
 
 
 def _may_warn(life: Life, now: int, policy: LifetimePolicy, context: Context) -> bool:
@@ -162,7 +185,7 @@ def _overdue(life: Life, now: int, policy: LifetimePolicy, context: Context, run
     effects: tuple[Effect, ...] = ()
     if not context.warnable:
         life = replace(life, warning_settled=True)
-    if not life.warning_settled and life.step <= rungs.count:
+    if not life.warning_settled and life.step <= LAST_RESORT:
         life, effects = _last_resort(life, now, policy, context, rungs)
     if not life.warning_settled:
         waits_until = grace_end(life, policy, context.downtime)
@@ -172,8 +195,8 @@ def _overdue(life: Life, now: int, policy: LifetimePolicy, context: Context, run
     end = _end_at(life, rungs)
     if now < end:
         return replace(life, step=max(life.step, rungs.count), next_at=end), effects
-    if context.held_call and life.step < rungs.count + 2:
-        waiting = replace(life, step=rungs.count + 2, next_at=now + HELD_CALL_WAIT)
+    if context.held_call and life.step < _WAITED:
+        waiting = replace(life, step=_WAITED, next_at=now + HELD_CALL_WAIT)
         return waiting, (*effects, Tell("end-postponed"))
     reason = Ended.EXPIRED if context.has_call_target else Ended.TARGETS_GONE
     ended, last = _ended(life, reason, now, with_notice=context.warnable)
@@ -185,11 +208,11 @@ def _last_resort(
 ) -> tuple[Life, tuple[Effect, ...]]:
     """Decide the warning that is sent when the end has come and no warning was settled."""
     not_before = now + min(rungs.smallest_lead, _TAIL) if life.warning_tried_at else now
-    life = replace(life, step=rungs.count + 1, warning_tried_at=life.warning_tried_at or now)
+    life = replace(life, step=_WARNED_LAST, warning_tried_at=life.warning_tried_at or now)
     deadline_at = grace_end(life, policy, context.downtime)
     if now >= deadline_at:
         return life, ()
-    return life, (_warning(life, rungs, rungs.count, deadline_at, not_before),)
+    return life, (_warning(life, rungs, LAST_RESORT, deadline_at, not_before),)
 
 
 def _warning(life: Life, rungs: Ladder, step: int, deadline_at: int, not_before: int) -> Send:
@@ -255,7 +278,7 @@ def _targets_left(
             life = replace(life, warning_settled=True)
             life = replace(life, next_at=_end_at(life, rungs))
         return life, ()
-    if life.step > rungs.count:
+    if life.step > LAST_RESORT:
         return life, ()  # told already, or ending anyway
     # Nothing can ring any more; the visible push that says so is the last warning of this life.
     expires_at = min(life.expires_at, now + TARGETS_NEEDED_TIME)
@@ -263,7 +286,7 @@ def _targets_left(
         life,
         expires_at=expires_at,
         next_at=min(expires_at, life.next_at or expires_at),
-        step=rungs.count + 1,
+        step=_WARNED_LAST,
         warning_tried_at=now,
         warning_settled=False,
     )
@@ -271,7 +294,7 @@ def _targets_left(
         return life, (Tell("targets-needed"),)
     deadline_at = grace_end(life, policy, context.downtime)
     said = _announcement(life, rungs, now)
-    needed = Send(PushType.TARGETS_NEEDED, life.generation, rungs.count, deadline_at, now, said)
+    needed = Send(PushType.TARGETS_NEEDED, life.generation, LAST_RESORT, deadline_at, now, said)
     return life, (needed, Tell("targets-needed"))
 
 

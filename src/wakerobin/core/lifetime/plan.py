@@ -19,6 +19,10 @@ _LONGEST_GRACE = 30 * _DAY
 _MOST_RUNGS = 1000
 _STORY_PAUSES = 168  # of a week: one hour
 
+LAST_RESORT = 1_000_000
+"""The step of the warning of last resort (overdue, or targets needed). Beyond every ladder, so that it
+means the same under another policy: a configuration may change in the middle of a life."""
+
 
 class PlanKind(enum.StrEnum):
     """What is planned; the words of the API."""

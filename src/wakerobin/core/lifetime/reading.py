@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from wakerobin.core.lifetime.moves import Downtime
-from wakerobin.core.lifetime.plan import LifetimePolicy, ladder
+from wakerobin.core.lifetime.plan import LAST_RESORT, LifetimePolicy, ladder
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Ended, Life
 
@@ -45,14 +45,25 @@ def is_superseded(
     match kind:
         case PushType.RENEW:
             later = rungs.next_renewal(step + 1)
-            return life.step > rungs.count or (
+            return life.step > LAST_RESORT or (
                 later is not None and life.expires_at - rungs.leads[later] <= now
             )
         case PushType.EXPIRY_WARNING:
-            latest = rungs.count if life.step > rungs.count else rungs.last_warning_before(life.step)
+            latest = LAST_RESORT if life.step > LAST_RESORT else rungs.last_warning_before(life.step)
             return life.warning_settled or (latest is not None and step < latest)
         case _:
             return False
+
+
+def deadline(life: Life, step: int, decided: int, policy: LifetimePolicy, downtime: Downtime) -> int:
+    """Return until when a push is of use; `decided` is what its decision said.
+
+    The warning of last resort is wanted as long as the end waits for it, and that is longer than was
+    decided where the server did not run in between (law 3).
+    """
+    if step != LAST_RESORT or life.ended is not None:
+        return decided
+    return max(decided, grace_end(life, policy, downtime))
 
 
 def grace_end(life: Life, policy: LifetimePolicy, downtime: Downtime) -> int:

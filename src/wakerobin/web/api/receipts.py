@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from wakerobin.core.lifetime import PlanKind
+from wakerobin.core.lifetime import LAST_RESORT, PlanKind
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import PushRegistration
 from wakerobin.ports.store import Transaction
@@ -63,7 +63,7 @@ def _fresh(tx: Transaction, registration: PushRegistration, view: LifeView, now:
     sent = [(_TYPES[entry.kind], step, entry.at) for step, entry in enumerate(view.plan) if step < life.step]
     # What is sent outside the plan: the overdue warning, and the request to report targets.
     sent_at = max(life.warning_tried_at, life.warned_at)
-    sent += [(kind, len(view.plan), sent_at) for kind in _OUTSIDE if sent_at]
+    sent += [(kind, LAST_RESORT, sent_at) for kind in _OUTSIDE if sent_at]
     targets = tx.targets.of_registration(registration.id)
     return {
         push_id(registration, life.generation, kind, step, target)
