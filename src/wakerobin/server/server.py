@@ -30,6 +30,10 @@ SECRET_OCTETS = 32
 SWITCH_INTERVAL_S = 0.0005
 """The writer thread shares the interpreter with the calls: it has to give way often."""
 
+GARBAGE = (20_000, 10, 50)
+"""When cycles are looked for. Transactions live for seconds and in great number: by Python's own numbers a
+tenth of the CPU time went into looking through them again and again."""
+
 
 class Server:
     """Made from options; `run` serves until `stop` is called or it is cancelled."""
@@ -62,6 +66,7 @@ class Server:
     async def run(self) -> None:
         """Serve. Raises ConfigurationError, before anything is served, for what a person has to mend."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.set_threshold(*GARBAGE)
         loop = asyncio.get_running_loop()
         clock = SystemClock(loop)
         store = open_store(self.options.store, self.folders.data, self.folders.key_file, clock)
