@@ -40,7 +40,9 @@ def is_token(text: str) -> bool:
 
 def quote(text: str) -> str:
     """Return the text as a `quoted-string`."""
-    return '"' + _TO_ESCAPE.sub(r"\\\1", text) + '"'
+    if '"' in text or "\\" in text:
+        text = _TO_ESCAPE.sub(r"\\\1", text)
+    return f'"{text}"'
 
 
 def unquote(text: str) -> str:

@@ -19,7 +19,11 @@ class TransactionState(enum.Enum):
 
 def earliest(*timers: float | None) -> float | None:
     """The first of the timers that are set, or None."""
-    return min((at for at in timers if at is not None), default=None)
+    first: float | None = None
+    for at in timers:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
 
 
 def is_due(timer: float | None, now: float) -> bool:
