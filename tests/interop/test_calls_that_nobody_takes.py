@@ -31,6 +31,25 @@ async def test_a_caller_gives_up_before_the_phone_wakes(lab: Lab) -> None:
     assert len(scene.pns.to(alice.call_token)) == 1
 
 
+async def test_a_caller_gives_up_at_any_moment_of_the_waking(lab: Lab) -> None:
+    scene = await a_scene(lab)
+    alice = await scene.enrol()
+    for count, delay_ms in enumerate((1, 30, 60, 90, 120, 180, 260), start=1):
+        phone = scene.sleeping_phone()
+        # Counted from the last response, so from the push's acceptance: our 180.
+        caller = await scene.calls("uac_cancel", delay_ms=delay_ms)
+        await scene.pns.wait_push(alice.call_token, count=count)
+        await phone.wake()
+        result = await caller.succeeded()
+        assert final_statuses(result.messages, "INVITE") == [487]
+        assert (await scene.outcome(alice))[0] == "cancelled"
+        await phone.wait_registered()
+        await phone.wait_idle()
+        assert phone.requests() in ([], ["INVITE", "CANCEL", "ACK"]), delay_ms
+        await phone.quit()
+    assert told(scene) == [487] * 7
+
+
 async def test_a_caller_gives_up_while_the_phone_rings(lab: Lab) -> None:
     scene = await a_scene(lab)
     alice = await scene.enrol()

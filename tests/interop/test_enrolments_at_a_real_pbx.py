@@ -24,7 +24,7 @@ async def test_a_pbx_that_asks_for_sha_256_is_registered_with(lab: Lab) -> None:
 async def test_a_wrong_password_is_told_in_the_answer_after_one_try(lab: Lab, badpw: int) -> None:
     scene = await a_scene(lab)
     await scene.pbx.option("badpw", badpw)
-    answer = await scene.server.try_enrol(Installation("alice"), "wrong", scene.pbx.address)
+    answer = await scene.server.try_enrol(Installation("alice"), "wrong-password", scene.pbx.address)
     assert (answer.status, answer.problem) == (422, "credentials-refused")
     assert answer.body["action"] == "ask-password"
     assert await scene.pbx.registers_seen("alice") == 2, "one challenge, one answer, no guessing"
@@ -33,8 +33,8 @@ async def test_a_wrong_password_is_told_in_the_answer_after_one_try(lab: Lab, ba
 
 async def test_an_unknown_account_is_refused_like_a_wrong_password(lab: Lab) -> None:
     scene = await a_scene(lab)
-    unknown = await scene.server.try_enrol(Installation("mallory"), "any", scene.pbx.address)
-    wrong = await scene.server.try_enrol(Installation("alice"), "wrong", scene.pbx.address)
+    unknown = await scene.server.try_enrol(Installation("mallory"), "any-password", scene.pbx.address)
+    wrong = await scene.server.try_enrol(Installation("alice"), "wrong-password", scene.pbx.address)
     assert (unknown.status, unknown.problem) == (wrong.status, wrong.problem) == (422, "credentials-refused")
 
 
@@ -46,7 +46,7 @@ async def test_a_second_installation_with_a_wrong_password_gets_nothing_and_harm
     alice = await scene.enrol()
     before = await scene.pbx.contacts("alice")
     intruder = Installation("alice")
-    answer = await scene.server.try_enrol(intruder, "wrong", scene.pbx.address, wait_s=wait_s)
+    answer = await scene.server.try_enrol(intruder, "wrong-password", scene.pbx.address, wait_s=wait_s)
     assert answer.status == (422 if wait_s else 201)
     if not wait_s:
         assert answer.body["binding"]["state"] in ("unproven", "refused")
@@ -94,11 +94,11 @@ async def test_an_authentication_user_name_that_is_not_the_address_is_used(lab: 
 async def test_a_changed_password_at_the_pbx_is_proved_before_it_replaces_the_old_one(lab: Lab) -> None:
     scene = await a_scene(lab)
     alice = await scene.enrol()
-    wrong = {"credentials": {"password": "wrong"}}
+    wrong = {"credentials": {"password": "wrong-password"}}
     answer = await scene.server.of(alice, "PATCH", "?wait=5", wrong)
     assert answer.problem == "credentials-refused"
-    await scene.pbx.add_user("alice", "new")
-    right = {"credentials": {"password": "new"}}
+    await scene.pbx.add_user("alice", "pw-new")
+    right = {"credentials": {"password": "pw-new"}}
     assert (await scene.server.of(alice, "PATCH", "?wait=5", right)).status == 200
     assert len(await scene.pbx.contacts("alice")) == 1
     await scene.calls("uac_cancel", delay_ms=300)

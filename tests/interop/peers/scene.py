@@ -32,7 +32,12 @@ class Scene:
 
     async def enrol(self, user: str = "alice", **fields: Any) -> Installation:
         """Enrol an installation; the account is registered at the PBX when this returns."""
-        return await self.server.enrol(user, f"pw-{user}", self.pbx.address, **fields)
+        one = await self.server.enrol(user, f"pw-{user}", self.pbx.address, **fields)
+        for contact in await self.pbx.contacts(user):
+            name, _, place = contact.uri.removeprefix("sip:").partition("@")
+            if place.startswith(self.server.ip):
+                self.server.keep_secret(name)  # whoever knows it can make the phone ring
+        return one
 
     async def calls(
         self,
@@ -113,6 +118,13 @@ class Scene:
             while (await self.outcome(one))[0] != state:
                 await asyncio.wait([never], timeout=0.02)
 
+    async def wait_end(self, one: Installation, problem: str) -> None:
+        """Wait until a push registration has ended in this way."""
+        never = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(PATIENCE):
+            while (await self.server.of(one, "GET")).problem != problem:
+                await asyncio.wait([never], timeout=0.02)
+
     async def wait_binding(self, one: Installation, state: str, within: float = 20) -> dict[str, Any]:
         """Wait until the server says that an installation's account is in this state at the PBX."""
         never = asyncio.get_running_loop().create_future()
@@ -152,6 +164,7 @@ async def a_scene(
     one_time_nonce: bool = False,
     sip: Mapping[str, object] | None = None,
     app: Mapping[str, object] | None = None,
+    life: Mapping[str, object] | None = None,
 ) -> Scene:
     """Start a PBX with these users (and the caller), a push service, and the server under test."""
     known = {**USERS, **(users or {})}
@@ -159,5 +172,5 @@ async def a_scene(
     await lab.start(pbx)
     ip, _ = lab.place()
     pns = await lab.start(PushEnd(lab.folder(f"pns-{secrets.token_hex(4)}"), ip))
-    server = Wakerobin(*lab.place(), pns.options(), ["pbx.test", pbx.ip], sip=sip, app=app)
+    server = Wakerobin(*lab.place(), pns.options(), ["pbx.test", pbx.ip], sip=sip, app=app, life=life)
     return Scene(lab, pbx, pns, await lab.start(server))

@@ -38,8 +38,8 @@ class Installation:
 class Wakerobin:
     """A server at one address: SIP on `port` (UDP and TCP), the API on `port + 1`.
 
-    `registrars` are the hosts that its one app may enrol. `sip` and `app` are further lines of the
-    tables `[sip]` and `[apps.softphone]`. What it stores outlives `kill` and `restart`.
+    `registrars` are the hosts that its one app may enrol. `sip`, `app` and `life` are further lines of
+    the tables `[sip]`, `[apps.softphone]` and `[apps.softphone.lifetime]`. What it stores outlives `kill`.
     """
 
     name = "wakerobin"
@@ -53,9 +53,11 @@ class Wakerobin:
         *,
         sip: Mapping[str, object] | None = None,
         app: Mapping[str, object] | None = None,
+        life: Mapping[str, object] | None = None,
     ) -> None:
         self.ip, self.port = ip, port
         self._program = Program(self.name)
+        self._secrets: set[str] = {KEY}
         folder = self._program.folder
         self._file = folder / "wakerobin.toml"
         listeners = [f"udp:{ip}:{port}", f"tcp:{ip}:{port}"]
@@ -66,6 +68,7 @@ class Wakerobin:
             "store": {"data_dir": str(folder / "data"), "key_file": str(folder / "keys" / "vault.key")},
             "log": {"level": "debug", "format": "text"},
             f"apps.{APP}": {"enrolment_key": KEY, "registrars": list(registrars), **(app or {})},
+            f"apps.{APP}.lifetime": life or {},
             f"apps.{APP}.apns": {
                 "key_file": apns.key_file,
                 "key_id": apns.key_id,
@@ -86,6 +89,10 @@ class Wakerobin:
     def place(self) -> tuple[str, int]:
         """(ip, port) of SIP."""
         return self.ip, self.port
+
+    def keep_secret(self, text: str) -> None:
+        """One more text that its log may never tell."""
+        self._secrets.add(text)
 
     async def start(self) -> None:
         """Start it; return when it says that it is ready."""
@@ -122,9 +129,12 @@ class Wakerobin:
         await self.start()
 
     async def stop(self) -> None:
-        """End it in good order and remove its folders."""
+        """End it in good order and remove its folders. AssertionError: its log holds a secret."""
         await self._program.end()
+        log = self._program.output()
         self._program.remove_folder()
+        told = [secret for secret in self._secrets if secret in log]
+        assert not told, f"the log of the server tells secrets: {told}"
 
     def log_text(self) -> str:
         """What it logged."""
@@ -152,6 +162,7 @@ class Wakerobin:
             {"provider": "apns", "purposes": ["call"], "token": one.call_token},
             {"provider": "apns", "purposes": ["notice"], "token": one.notice_token},
         ]
+        self._secrets |= {password, one.call_token, one.notice_token, one.installation_id}
         body = {
             "app": APP,
             "aor": f"sip:{one.user}@pbx.test",
@@ -162,7 +173,10 @@ class Wakerobin:
             "platform": "ios",
             **fields,
         }
-        return await self.api("POST", f"{_PATH}?wait={wait_s}", bearer=KEY, body=body)
+        answer = await self.api("POST", f"{_PATH}?wait={wait_s}", bearer=KEY, body=body)
+        if answer.status < 300:
+            self._secrets.add(answer.body["secret"])
+        return answer
 
     async def enrol(self, user: str, password: str, registrar: str, **fields: Any) -> Installation:
         """Enrol a new installation whose credentials the PBX accepts."""
