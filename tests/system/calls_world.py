@@ -30,6 +30,7 @@ from wakerobin.core.values import (
     Secret,
     Transport,
 )
+from wakerobin.ports.clock import Timers
 from wakerobin.ports.options import AppOptions, LifetimeOptions, Options, SipOptions
 from wakerobin.ports.store import Transaction, Trial
 from wakerobin.services.dispatch.front import Front
@@ -44,7 +45,7 @@ from wakerobin.services.relay import Relay
 from wakerobin.services.relay.ways import Ways
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.services.switchboard.exchange import Exchange
-from wakerobin.testing.clock import ManualClock
+from wakerobin.testing.clock import ManualClock, ManualTimer
 from wakerobin.testing.memory import MemoryStore
 from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.phone import FakePhone
@@ -83,11 +84,15 @@ class Names:
 
 
 class Pushes:
-    """The courier's door for calls: every push is accepted, and shown."""
+    """The courier's door for calls: every push is shown, and accepted unless `outcome` says otherwise.
+
+    An `outcome` of None never comes.
+    """
 
     def __init__(self) -> None:
         self.sent: list[PushMessage] = []
         self.over: list[str] = []
+        self.outcome: Callable[[PushMessage], Outcome | None] = lambda _message: Accepted()
 
     def call_now(
         self,
@@ -97,17 +102,32 @@ class Pushes:
     ) -> None:
         self.sent += messages
         for message in messages:
-            asyncio.get_running_loop().call_soon(on_outcome, message, Accepted())
+            outcome = self.outcome(message)
+            if outcome is not None:
+                asyncio.get_running_loop().call_soon(on_outcome, message, outcome)
 
     def call_over(self, call_id: str) -> None:
         self.over.append(call_id)
 
 
+class Mortal:
+    """The timers of one run of the server: they end with it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.is_dead = False
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> ManualTimer:
+        return self._clock.call_at(when, lambda: None if self.is_dead else callback())
+
+
 class World:
     """`users` of the PBX have the password `pw-NAME`."""
 
-    def __init__(self, *users: str, sip: SipOptions | None = None) -> None:
+    def __init__(self, *users: str, sip: SipOptions | None = None, call: CallPolicy | None = None) -> None:
         self.clock = ManualClock()
+        self.timers = Mortal(self.clock)
+        self.call_policy = call or CallPolicy()
         self.wire = Wire()
         self.names = Names()
         self.store = MemoryStore()
@@ -118,23 +138,27 @@ class World:
         self.there = self.wire.endpoint(*PBX)
         self.pbx.attach(self._transactions(self.there, "pbx"), self.there, self.clock)
         self.us = self.wire.endpoint(*US)
-        self.transactions = self._transactions(self.us, "us")
+        self._runs = 0
         self._numbers = itertools.count(1)
         self._build()
 
-    def _transactions(self, endpoint: WireEndpoint, seed: str) -> Transactions:
-        made = Transactions(endpoint, self.clock, self.clock, entropy(f"{seed} branches"), SipTimers())
+    def _transactions(self, endpoint: WireEndpoint, seed: str, timers: Timers | None = None) -> Transactions:
+        timers = timers or self.clock
+        made = Transactions(endpoint, timers, self.clock, entropy(f"{seed} branches"), SipTimers())
         endpoint.receiver = made
         return made
 
     def _build(self) -> None:
-        clock, keys, ours = self.clock, TokenKeys(KEY), entropy("us")
+        self._runs += 1
+        clock, timers = self.clock, self.timers
+        keys, ours = TokenKeys(KEY), entropy(f"us {self._runs}")
+        self.transactions = self._transactions(self.us, f"us {self._runs}", timers)
         policy = policy_of(LifetimeOptions())
         self.lives = Lives(self.store, clock, lambda _app: policy, lambda _id: False)
         self.fleet = Fleet(
             self.store,
             clock,
-            clock,
+            timers,
             self.transactions,
             self.us,
             self.names,
@@ -150,7 +174,7 @@ class World:
         self.phones = Phones(
             store=self.store,
             clock=clock,
-            timers=clock,
+            timers=timers,
             lives=self.lives,
             doorkeeper=self.doorkeeper,
             options=self.options.sip,
@@ -158,7 +182,7 @@ class World:
         )
         exchange = Exchange(
             clock=clock,
-            timers=clock,
+            timers=timers,
             transactions=self.transactions,
             endpoint=self.us,
             courier=self.pushes,
@@ -174,7 +198,7 @@ class World:
             phones=self.phones,
             lives=self.lives,
             exchange=exchange,
-            policy=lambda _app: CallPolicy(),
+            policy=lambda _app: self.call_policy,
         )
         self.relay = Relay(
             transactions=self.transactions,
@@ -185,7 +209,7 @@ class World:
             upstream=self.fleet.upstream,
             store=self.store,
             clock=clock,
-            timers=clock,
+            timers=timers,
             entropy=ours,
         )
         self.front = Front(
@@ -200,8 +224,23 @@ class World:
         self.transactions.on_request = self.front.receive
         self.transactions.on_cancel = self.front.cancel
         self.transactions.on_ack = self.front.ack
+        self.transactions.on_stray_response = lambda message, flow: self._stray(message, flow)
         self.transactions.on_heard = self.phones.heard
         self.transactions.on_flow_closed = self._flow_closed
+
+    def _stray(self, message: Message, flow: Flow) -> None:
+        self.switchboard.stray_response(message, flow)
+
+    def kill(self) -> None:
+        """End this run of the server as `kill -9` does, and make another on the same store; it does not run.
+
+        To be called between two `running`.
+        """
+        self.timers.is_dead = True
+        self.timers = Mortal(self.clock)
+        self.us.cut_all()
+        self.us = self.wire.endpoint(*US)
+        self._build()
 
     def _phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         self.arrived.append(phone)
@@ -220,6 +259,7 @@ class World:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Let all services work."""
+        await self.switchboard.resume()
         loops = (self.fleet.run(), self.phones.run(), self.relay.run(), self.switchboard.run())
         tasks = [asyncio.create_task(loop) for loop in loops]
         await self.clock.settle()

@@ -68,6 +68,10 @@ class Switchboard:
         """Calls to which something has happened since they were written."""
         self._work = asyncio.Event()
 
+    def __len__(self) -> int:
+        """Return how many calls are known, those included that are over and wait for late answers."""
+        return len(self._lines)
+
     def wake_writer(self) -> None:
         """There is something to write."""
         self._work.set()
