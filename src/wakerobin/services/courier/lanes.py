@@ -7,6 +7,7 @@ A row is one decision for all targets of a registration. Each target is settled 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -27,6 +28,13 @@ _log = log.get("courier")
 
 _LONGEST_SLEEP = 60_000
 _AFTER_A_FAULT = 1000
+
+_REFILLS = 8
+"""A lane that is behind is filled up when this part of it is free: a transaction for each row would cost more
+than its push."""
+
+_AT_ONCE = 4
+"""So many rows are begun in one turn of the loop; then it looks at its sockets, where a call may wait."""
 
 
 def _default_caps() -> dict[Lane, int]:
@@ -76,6 +84,8 @@ class Lanes:
         self._out: dict[Lane, set[int]] = {lane: set() for lane in options.caps}
         self._settled: dict[int, set[int]] = {}
         """Row to the targets that are settled while others of the row are not."""
+        self._is_behind = False
+        """Whether more may be due than there was room for: then room is worth a look."""
         self._woken = asyncio.Event()
         around.store.on_commit(self._committed)
 
@@ -86,8 +96,10 @@ class Lanes:
                 self._woken.clear()
                 try:
                     rows = await self._claim()
-                    for row in rows:
+                    for number, row in enumerate(rows, 1):
                         group.create_task(self._carry(row))
+                        if number % _AT_ONCE == 0:
+                            await asyncio.sleep(0)
                     if not rows:
                         await self._sleep()
                 except StoreUnavailableError as error:
@@ -103,10 +115,13 @@ class Lanes:
     async def _claim(self) -> list[OutboxRow]:
         """Lease what is due and has room."""
         now = self._around.clock.now()
-        is_full = all(len(self._out[lane]) >= cap for lane, cap in self._options.caps.items())
-        if is_full or not self._has_due(now):
+        rooms = {lane: self._room(lane) for lane in self._options.caps}
+        self._is_behind = True
+        if not any(rooms.values()) or not self._has_due(now):
             return []
-        rows = await self._around.store.transact(lambda tx: self._claim_in(tx, now))
+        rows = await self._around.store.transact(lambda tx: self._claim_in(tx, rooms, now))
+        claimed = Counter(LANES[row.kind] for row in rows)
+        self._is_behind = any(claimed[lane] == room for lane, room in rooms.items())
         for row in rows:
             self._out[LANES[row.kind]].add(row.id)
         return rows
@@ -115,18 +130,25 @@ class Lanes:
         next_due = self._around.store.read(lambda tx: tx.outbox.next_due())
         return next_due is not None and next_due <= now
 
-    def _claim_in(self, tx: Transaction, now: int) -> list[OutboxRow]:
+    def _claim_in(self, tx: Transaction, rooms: dict[Lane, int], now: int) -> list[OutboxRow]:
         claimed: list[OutboxRow] = []
-        for lane, cap in self._options.caps.items():
+        for lane, room in rooms.items():
             out = self._out[lane]
-            if len(out) >= cap:
-                continue
-            # A row that is out longer than its lease is due again in the store, not here.
-            due = [row for row in tx.outbox.due(lane, now, cap) if row.id not in out]
-            for row in due[: cap - len(out)]:
+            due = tx.outbox.due(lane, now, room) if room else []
+            if any(row.id in out for row in due):
+                # A row that is out longer than its lease is due again in the store, not here.
+                due = tx.outbox.due(lane, now, room + len(out))
+                due = [row for row in due if row.id not in out][:room]
+            for row in due:
                 tx.outbox.lease(row.id, now + self._options.lease)
-                claimed.append(row)
+            claimed += due
         return claimed
+
+    def _room(self, lane: Lane) -> int:
+        """Return how many rows of a lane may be taken now; 0 also where so few are not worth it."""
+        cap = self._options.caps[lane]
+        room = cap - len(self._out[lane])
+        return room if room * _REFILLS >= cap else 0
 
     async def _sleep(self) -> None:
         """Wait for the next row's time, a commit, or room in a lane."""
@@ -160,7 +182,8 @@ class Lanes:
             _log.error("courier_fault", row=row.id, kind=row.kind, exc_info=True)
         finally:
             self._out[lane].discard(row.id)
-            self._woken.set()
+            if self._is_behind:
+                self._woken.set()
 
     async def _try(self, row: OutboxRow) -> None:
         now = self._around.clock.now()
