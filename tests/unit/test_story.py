@@ -87,3 +87,18 @@ def test_any_moment_can_be_said(at: int) -> None:
 )
 def test_whatever_a_row_holds_it_can_be_read(event: str, details: dict[str, object]) -> None:
     assert words(event, details)
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("", "The call was cancelled."),
+        ('SIP;cause=200;text="Call completed elsewhere"', "Somebody answered at another phone of the PBX."),
+        ('sip ;text="x" ; cause = 200', "Somebody answered at another phone of the PBX."),
+        ('SIP;cause=2000;text="Odd"', "The call was cancelled: Odd."),
+        ('Q.850;cause=16;text="Normal call clearing"', "The call was cancelled: Normal call clearing."),
+        ("Q.850;cause=200", "The call was cancelled: Q.850;cause=200."),
+    ],
+)
+def test_a_cancelled_call_says_what_the_pbx_gave_as_its_reason(reason: str, sentence: str) -> None:
+    assert words("cancelled", {"reason": reason}) == sentence

@@ -6,6 +6,7 @@ them as sentences. Details that a sentence does not name are left out; an unknow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -45,6 +46,10 @@ _RECEIPTS = {
 }
 
 
+_REASON_TEXT = re.compile(r';\s*text="([^"]+)"')
+_COMPLETED_ELSEWHERE = re.compile(r"SIP\s*;(?:[^,]*;)?\s*cause\s*=\s*200(?!\d)", re.IGNORECASE)
+
+
 def words(event: str, details: Details) -> str:
     """Return what happened, as a sentence."""
     sentence = _SENTENCES.get(event)
@@ -52,6 +57,17 @@ def words(event: str, details: Details) -> str:
         said = ", ".join(f"{name} {value}" for name, value in details.items())
         return f"{event} ({said})" if said else event
     return sentence(details) if callable(sentence) else sentence
+
+
+def said_in(reason: str) -> str:
+    """Return what a Reason header says to people (RFC 3326), any other text as it is."""
+    quoted = _REASON_TEXT.search(reason)
+    return quoted[1] if quoted else reason
+
+
+def is_elsewhere(reason: str) -> bool:
+    """Whether a Reason header says that somebody else answered the call (RFC 3326: a cause of 200)."""
+    return _COMPLETED_ELSEWHERE.match(reason) is not None
 
 
 def duration(milliseconds: int) -> str:
@@ -95,6 +111,13 @@ def _to(prefix: str, key: str = "to") -> Callable[[Details], str]:
         return f"{prefix} {place}." if place else f"{prefix}."
 
     return sentence
+
+
+def _cancelled(details: Details) -> str:
+    reason = str(details.get("reason") or "")
+    if is_elsewhere(reason):
+        return "Somebody answered at another phone of the PBX."
+    return _because("The call was cancelled")({"reason": said_in(reason)})
 
 
 def _ended(details: Details) -> str:
@@ -184,7 +207,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "answered": "The call was answered.",
     "late-answer-ended": _to("Another phone answered too late and its call was ended; it was at"),
     "declined": "The call was declined.",
-    "cancelled": _because("The call was cancelled"),
+    "cancelled": _cancelled,
     "missed": _because("Nobody answered"),
     "resumed": "The server was started again and took the call up.",
 }

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wakerobin.core.call import CallState
 from wakerobin.core.lifetime import PlanKind, Stage
-from wakerobin.core.story import words
+from wakerobin.core.story import is_elsewhere, said_in, words
 from wakerobin.core.values import Account, BindingState, PushRegistration, Transport
 from wakerobin.net.endpoint import Listener
 from wakerobin.ports.store import CallRecord, StoryRow
@@ -262,6 +262,8 @@ def call_answer(call_id: str, record: CallRecord, registration: PushRegistration
         state = "waking"
     elif state == CallState.ANSWERED and record.answered_by != registration.id:
         state = "answered-elsewhere"
+    elif state == CallState.CANCELLED and is_elsewhere(record.reason):
+        state = "answered-elsewhere"  # on a desk phone: the PBX knows it, we do not
     return CallAnswer(
         call_id=call_id,
         sip_call_id=record.sip_call_id,
@@ -269,7 +271,7 @@ def call_answer(call_id: str, record: CallRecord, registration: PushRegistration
         caller=Caller(**{name: record.caller.get(name, "") for name in ("uri", "number", "name")}),
         started_at=record.started_at // 1000,
         expires_at=record.expires_at // 1000,
-        reason=record.reason,
+        reason=said_in(record.reason),
     )
 
 
