@@ -125,7 +125,8 @@ async def test_a_desk_phone_beside_us_answers_and_ours_stops_ringing(lab: Lab) -
     await phone.wait_idle()
     assert phone.requests() == ["INVITE", "CANCEL", "ACK"]
     assert [status for _, status, _ in scene.finals()] == [487]
-    assert (await scene.outcome(alice))[0] in ("cancelled", "answered-elsewhere")
+    assert (await phone.wait_message("CANCEL")).header("Reason") == ELSEWHERE
+    assert (await scene.outcome(alice))[0] == "answered-elsewhere"
 
 
 async def test_a_desk_phone_answers_while_ours_still_sleeps(lab: Lab) -> None:
