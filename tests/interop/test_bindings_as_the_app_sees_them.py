@@ -1,4 +1,4 @@
-"""Our REGISTERs against Kamailio in every mood: short lives, clamps, stale nonces, refusals, silence."""
+"""Trouble at the PBX as the app reads it: in states and words, with the life going on."""
 
 from __future__ import annotations
 
@@ -38,30 +38,6 @@ async def test_a_binding_is_refreshed_under_one_call_id_with_rising_numbers_and_
     assert [one.uri for one in await scene.pbx.contacts("alice")] == [binding.uri]
 
 
-async def test_a_pbx_that_finds_our_expiry_too_brief_is_asked_for_what_it_wants(lab: Lab) -> None:
-    scene = await a_scene(lab)
-    await scene.pbx.option("min_expires", 900)
-    await scene.enrol()
-    [binding] = await scene.pbx.contacts("alice")
-    assert 890 <= binding.expires <= 900
-    assert answers(scene) == [401, 423, 200]
-
-
-async def test_nonces_that_are_good_once_cost_one_more_round_and_no_failure(lab: Lab) -> None:
-    scene = await a_scene(lab, max_expires=4, one_time_nonce=True)
-    alice = await scene.enrol()
-    await scene.pbx.wait_message("SIP/2.0 200", sent=True, count=4)
-    assert set(answers(scene)) == {401, 200}
-    assert (await scene.server.of(alice, "GET")).body["binding"]["state"] == "registered"
-
-
-async def test_a_pbx_that_calls_a_nonce_stale_is_answered_with_the_new_one(lab: Lab) -> None:
-    scene = await a_scene(lab)
-    await scene.pbx.fail("alice", "times:2:stale")
-    await scene.enrol()
-    assert answers(scene) == [401, 401, 401, 200]
-
-
 async def test_challenges_that_nobody_can_answer_are_passed_over(lab: Lab) -> None:
     scene = await a_scene(lab)
     await scene.pbx.option("extra_algs", 1)
@@ -82,27 +58,14 @@ async def test_a_403_after_the_binding_was_made_keeps_the_credentials_and_is_tol
     assert await scene.pbx.registers_seen("alice") == seen, "a refused account is not tried in a hurry"
 
 
-async def test_a_busy_pbx_is_left_alone_for_as_long_as_it_says(lab: Lab) -> None:
-    scene = await a_scene(lab, max_expires=4)
-    await scene.enrol()
-    await scene.pbx.fail("alice", "once:503:3")
-    refused = await scene.pbx.wait_message("SIP/2.0 503", sent=True)
-    count = len(registers(scene))
-    again = await scene.pbx.wait_message("REGISTER", count=count + 1)
-    assert 2.9 <= again.at - refused.at <= 6
-    await scene.pbx.wait_contacts("alice", 1)
-
-
-async def test_a_silent_pbx_is_unreachable_and_found_again(lab: Lab) -> None:
+async def test_a_silent_pbx_is_told_as_unreachable_and_ends_nobody(lab: Lab) -> None:
     # Timer F of RFC 3261 is 64·T1: with a short T1 the silence is noticed within seconds.
     scene = await a_scene(lab, max_expires=4, sip={"t1": "20ms"})
     alice = await scene.enrol()
     await scene.pbx.fail("alice", "silence")
-    await scene.wait_binding(alice, "unreachable")
-    assert (await scene.server.of(alice, "GET")).body["stage"] == "active", "it ends nobody"
-    await scene.pbx.fail("alice", None)
-    await scene.wait_binding(alice, "registered", within=45)
-    assert len(await scene.pbx.contacts("alice")) == 1
+    binding = await scene.wait_binding(alice, "unreachable")
+    assert binding["reason"]
+    assert (await scene.server.of(alice, "GET")).body["stage"] == "active"
 
 
 async def test_a_binding_that_was_removed_at_the_pbx_is_made_again(lab: Lab) -> None:
