@@ -79,6 +79,10 @@ class ClientTransactionHandle(Protocol):
         """INVITE only: CANCEL now if a provisional has come, else as soon as one comes (RFC 3261 9.1)."""
         ...
 
+    def receive(self, response: Message) -> None:
+        """Take a response that came before this transaction was adopted, and showed that it must be."""
+        ...
+
     def repeat(self) -> None:
         """INVITE only: send it once more at once, if no response has come: its phone has just woken."""
         ...

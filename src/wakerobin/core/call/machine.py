@@ -205,10 +205,13 @@ class IncomingCall:
 
     def snapshot(self) -> dict[str, Any]:
         """Return what `resume` needs beside the INVITE, as JSON; seconds count from the call's beginning."""
-        waiting, branches = [], []
+        waiting, branches, done = [], [], []
         for one in self._installations.values():
             state = self._context.state(one.key)
             if one.is_done or state is BranchState.FINAL:
+                status, text = self._context.outcome(one.key)
+                final = {"status": status, "text": text, "is_done": one.is_done}
+                done.append({"installation": one.name, "registration": one.registration_id, **final})
                 continue
             kept = {"installation": one.name, "registration": one.registration_id, "is_woken": one.is_woken}
             if one.phone is None:
@@ -217,7 +220,7 @@ class IncomingCall:
                 answers = {"key": one.key, "answers": state is BranchState.PROCEEDING}
                 branches.append({**kept, **answers, "ends": self._since(one.ring_ends)})
         rung = {"rung": self._has_rung_itself, "phone_rang": self._phone_rang}
-        return {**rung, "waiting": waiting, "branches": branches}
+        return {**rung, "waiting": waiting, "branches": branches, "done": done}
 
     def adopt(self, kept: Mapping[str, Any], phone: PhoneFlow) -> None:
         """Take up a branch of a snapshot whose phone answers; to be called before `resume`."""
@@ -246,6 +249,10 @@ class IncomingCall:
             known.is_woken = kept["is_woken"]
             known.can_wake = can_wake
             effects += self._push_now(known)
+        for kept in snapshot["done"]:
+            known = self._new_installation(kept["installation"], kept["registration"])
+            known.is_done = kept["is_done"]
+            effects += self._run(self._context.close(known.key, kept["status"], kept["text"], now), now)
         self._has_rung_itself, self._phone_rang = snapshot["rung"], snapshot["phone_rang"]
         if self._has_rung_itself and not self._phone_rang:
             self._ring_again = self._ringing_again_at(now)

@@ -135,6 +135,11 @@ class ResponseContext:
         """Return what a branch has seen."""
         return self._branches[key].state
 
+    def outcome(self, key: str) -> tuple[int, str]:
+        """Return the final status of a branch, 0 before it, and its words."""
+        branch = self._branches[key]
+        return branch.status, branch.text
+
     def wait(self, key: str) -> None:
         """Begin a branch whose phone is being woken."""
         self._branches[key] = _Branch()

@@ -156,6 +156,9 @@ class Switchboard:
                 self._resume(held)
             except (LookupError, SipSyntaxError, ValueError) as error:
                 _log.error("held_call_unusable", call=held.call_id, reason=str(error))
+                line = self._by_key.get(held.call_id)
+                if line is not None:
+                    line.feed(line.machine.cancel("", self._exchange.clock.monotonic()))
                 await self._release(held.call_id)
         return len(self._ringing)
 

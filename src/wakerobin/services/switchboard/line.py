@@ -168,10 +168,11 @@ class Line:
         effects = self.machine.take_back(key, phone, response.status, now)
         if effects is not None:
             self._resume_branch(key, phone, sent, key)
-            self.feed([*effects, *self.machine.receive(key, response, now)])
+            self.feed(effects)
+            self.branches[key].handle.receive(response)
         elif response.status >= 300:
-            # Its own copies of that answer are acknowledged until it has the ACK.
-            self._exchange.transactions.adopt_client(sent, flow, key, _ignore, _ignore)
+            # It repeats that answer until it is acknowledged.
+            self._exchange.transactions.adopt_client(sent, flow, key, _ignore, _ignore).receive(response)
 
     def _resume_branch(self, key: str, phone: PhoneFlow, sent: Message, via: str) -> None:
         handle = self._exchange.transactions.adopt_client(
