@@ -22,12 +22,19 @@ from prometheus_client import Counter, Gauge, Histogram
 from wakerobin import metrics
 from wakerobin.cli.commands import wakerobin_command
 from wakerobin.core import story
+from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Duration, Secret
 from wakerobin.ports.options import Options
+from wakerobin.texts.entries import PLACEHOLDERS
+from wakerobin.texts.languages import ENGLISH, canonical
+from wakerobin.texts.loc_keys import every_key
+from wakerobin.texts.plurals import OTHER
+from wakerobin.texts.reading import read_folder
 from wakerobin.web.api import calls, enrolment, receipts, registrations
 from wakerobin.web.problems import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
+CATALOGUES = ROOT / "src" / "wakerobin" / "texts" / "catalogues"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK = re.compile(r"(<!-- made from the code: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -117,6 +124,36 @@ def routes_table() -> str:
                 (f"`{method} {route.path}`", route.summary or "") for method in sorted(route.methods or ())
             ]
     return _table(("request", "what it does"), rows)
+
+
+def languages_table() -> str:
+    """Return a table of the shipped catalogues."""
+    catalogues = read_folder(CATALOGUES)
+    rows = []
+    for file in sorted(CATALOGUES.glob("*.toml")):
+        entries = catalogues[canonical(file.stem)].entries
+        forms = [form for form in entries[PushType.MISSED_CALL].forms if form != OTHER]
+        rows.append((f"`{file.stem}`", entries[PushType.CALL].title, ", ".join(f"`body_{f}`" for f in forms)))
+    return _table(("language", "an incoming call is called", "forms of a count beside `body`"), rows)
+
+
+def texts_table() -> str:
+    """Return a table of the English texts."""
+    entries = read_folder(CATALOGUES)[ENGLISH].entries
+    rows = []
+    for type_, names in PLACEHOLDERS.items():
+        placeholders = ", ".join(f"`{{{name}}}`" for name in names)
+        rows.append((f"`{type_}`", entries[type_].title, entries[type_].forms[OTHER], placeholders))
+    return _table(("type", "title", "body", "may name"), rows)
+
+
+def loc_keys_table() -> str:
+    """Return a table of the keys that an app's own string table must have."""
+    rows = (
+        (f"`{key}`", ", ".join(f"`%{number}$@` {name}" for number, name in enumerate(names, 1)))
+        for _, key, names in every_key()
+    )
+    return _table(("key", "arguments"), rows)
 
 
 def commands() -> str:
@@ -224,6 +261,9 @@ MAKERS: dict[str, Callable[[], str]] = {
     "options": options,
     "metrics": metrics_table,
     "events": events_table,
+    "languages": languages_table,
+    "texts": texts_table,
+    "loc-keys": loc_keys_table,
 }
 
 

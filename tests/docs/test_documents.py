@@ -199,8 +199,10 @@ def test_the_privacy_page_lists_every_field_that_apple_gets() -> None:
     codes = " ".join(_codes(page))
     sent_headers: set[str] = set()
     sent_fields: set[str] = set()
-    for type_ in PushType:
-        message = _message(type_)
+    messages = [_message(type_) for type_ in PushType]
+    keyed = Catalogues(keyed=["app"]).text(PushType.EXPIRED, "en", "app", {})
+    messages.append(replace(_message(PushType.EXPIRED), loc_keys=keyed.loc_keys))
+    for message in messages:
         sent_headers |= {name for name, _ in notification.headers(message, "apple", "topic", "token")}
         body = notification.body(message)
         assert body is not None

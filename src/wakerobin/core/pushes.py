@@ -48,6 +48,16 @@ LANES: dict[PushType, Lane] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class LocKeys:
+    """The app's own words: keys of its string table, and what fills their texts, in their order."""
+
+    title_key: str
+    title_args: tuple[str, ...]
+    body_key: str
+    body_args: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushMessage:
     """One push to one target: what it says, until when it is of use, and its key at the provider."""
@@ -60,6 +70,8 @@ class PushMessage:
     title: str = ""
     text: str = ""
     """What the user reads; empty for silent pushes."""
+    loc_keys: LocKeys | None = None
+    """What goes out instead of title and text where the push service knows such keys."""
     payload: dict[str, Any] = field(default_factory=dict)
     """The JSON object of api.md "Payload", the same for every provider."""
     expires_at: int

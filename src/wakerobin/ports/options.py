@@ -145,6 +145,11 @@ class AppOptions:
     trust_unchallenged: bool = _option(False, "Take a 2xx without a challenge as proof of the credentials.")
     decline: str = _option("all", "What a decline stops: `all` phones or `this-phone`.")
     decline_code: int = _option(486, "What the PBX is told when the user declines.")
+    texts: str = _option(
+        "",
+        "A folder of texts that go before the shipped ones, or `loc-keys`: the app has its own "
+        "(docs/texts.md).",
+    )
     lifetime: LifetimeOptions = _table(LifetimeOptions, "See [apps.NAME.lifetime].")
     apns: ApnsOptions | None = _option(None, "See [apps.NAME.apns].")
 

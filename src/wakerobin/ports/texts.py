@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from wakerobin.core.pushes import PushType
+from wakerobin.core.pushes import LocKeys, PushType
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,8 @@ class Text:
 
     title: str
     body: str
+    loc_keys: LocKeys | None = None
+    """Where the app brings its own words, and the push service can ask for them by key."""
 
 
 class Texts(Protocol):
@@ -22,6 +24,7 @@ class Texts(Protocol):
     def text(self, type_: PushType, locale: str, app: str, values: dict[str, str]) -> Text:
         """Return the text, with fallback from the locale to its language to English.
 
-        `values` fill the placeholders: `account` (display name or AOR), `caller`, `count`.
+        `values` fill the placeholders: `account` (display name or AOR), `caller`, `count`. They may be
+        whatever a peer sent.
         """
         ...

@@ -83,7 +83,7 @@ def build(ground: Ground) -> Rooms:
         store=store,
         clock=clock,
         timers=timers,
-        texts=Catalogues(),
+        texts=Catalogues.of_apps(options.apps),
         services=pushing.of,
         lives=lives,
         entropy=entropy,

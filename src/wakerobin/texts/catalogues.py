@@ -1,65 +1,52 @@
-"""Reading catalogues and finding the text for a push in the user's language.
-
-A file is named for its language (`de.toml`, `pt-br.toml`) and has one table for each type of push with
-`title` and `body`, and `body_one` where a count of one reads differently. Placeholders: `{account}`,
-`{caller}`, `{count}`.
-"""
+"""Finding the text for a push in the user's language: an app's own catalogues, and then the shipped ones."""
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Final
 
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.pushes import PushType
+from wakerobin.ports.options import AppOptions
 from wakerobin.ports.texts import Text
+from wakerobin.texts.entries import CALLER, COUNT, PLACEHOLDERS, Entry, count_in
+from wakerobin.texts.languages import fallbacks
+from wakerobin.texts.loc_keys import loc_keys
+from wakerobin.texts.names import cleaned
+from wakerobin.texts.reading import Catalogue, read_folder
 
-PLACEHOLDERS = frozenset({"account", "caller", "count"})
-SILENT = frozenset({PushType.RENEW})
-"""Types that show nothing and so have no text."""
-
-_ENGLISH = "en"
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_FIELDS = frozenset({"title", "body", "body_one"})
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The text for one type of push, with its placeholders."""
-
-    title: str
-    body: str
-    body_one: str
-
-    def filled(self, values: Mapping[str, str]) -> Text:
-        """Return the text with values in place of the placeholders; what is missing is left out."""
-        body = self.body_one if values.get("count") == "1" else self.body
-        return Text(_filled(self.title, values), _filled(body, values))
-
-
-Catalogue: TypeAlias = dict[PushType, Entry]
+LOC_KEYS: Final = "loc-keys"
+"""The value of `texts` for an app that brings its texts itself."""
 
 
 class Catalogues:
-    """`ports.texts.Texts`. `own` gives, by app, a folder of catalogues that go before the shipped ones.
+    """`ports.texts.Texts`.
 
-    Everything is read and checked here, once: raises ConfigurationError, naming file, key and remedy.
+    `own` gives, by app, a folder of catalogues that go before the shipped ones; `keyed` are the apps that
+    bring their texts themselves. Everything is read and checked here, once: raises ConfigurationError,
+    naming the app, file, key and remedy.
     """
 
-    def __init__(self, own: Mapping[str, Path] | None = None) -> None:
-        shipped = resources.files("wakerobin.texts").joinpath("catalogues")
-        self._shipped = _read_all(shipped)
-        self._own = {app: _read_all(folder) for app, folder in (own or {}).items()}
+    def __init__(self, own: Mapping[str, Path] | None = None, keyed: Collection[str] = ()) -> None:
+        self._shipped = read_folder(resources.files("wakerobin.texts").joinpath("catalogues"))
+        self._own = {app: _read_own(app, folder) for app, folder in (own or {}).items()}
+        self._keyed = frozenset(keyed)
+
+    @classmethod
+    def of_apps(cls, apps: Mapping[str, AppOptions]) -> Catalogues:
+        """Return the catalogues as the options of the apps say."""
+        said = {name: app.texts for name, app in apps.items() if app.texts}
+        return cls(
+            own={name: Path(texts) for name, texts in said.items() if texts != LOC_KEYS},
+            keyed=[name for name, texts in said.items() if texts == LOC_KEYS],
+        )
 
     @property
     def languages(self) -> frozenset[str]:
-        """The languages that are shipped, lower case."""
+        """The languages that are shipped, as canonical tags."""
         return frozenset(self._shipped)
 
     def text(self, type_: PushType, locale: str, app: str, values: dict[str, str]) -> Text:
@@ -67,65 +54,34 @@ class Catalogues:
 
         The nearest language goes first, and in it the app's own words.
         """
-        for language in _fallbacks(locale):
-            for catalogues in (self._own.get(app, {}), self._shipped):
-                entry = catalogues.get(language, {}).get(type_)
-                if entry is not None:
-                    return entry.filled(values)
-        return Text("", "")
+        entry = self._entry(type_, locale, app)
+        if entry is None:
+            return Text("", "")
+        named = {name: cleaned(values.get(name, "")) for name in PLACEHOLDERS[type_]}
+        if COUNT in named:
+            named[COUNT] = str(count_in(named))
+        if CALLER in named:
+            named[CALLER] = named[CALLER] or self._unknown_caller(entry.language, app)
+        text = entry.filled(named)
+        return replace(text, loc_keys=loc_keys(type_, locale, named)) if app in self._keyed else text
+
+    def _entry(self, type_: PushType, locale: str, app: str) -> Entry | None:
+        found = (one.entries.get(type_) for one in self._nearest(locale, app))
+        return next((entry for entry in found if entry is not None), None)
+
+    def _unknown_caller(self, language: str, app: str) -> str:
+        return next(one.unknown_caller for one in self._nearest(language, app) if one.unknown_caller)
+
+    def _nearest(self, locale: str, app: str) -> Iterator[Catalogue]:
+        own = self._own.get(app, {})
+        for language in fallbacks(locale):
+            for catalogues in (own, self._shipped):
+                if language in catalogues:
+                    yield catalogues[language]
 
 
-def _fallbacks(locale: str) -> Iterator[str]:
-    """Yield `de-at`, `de`, `en` for `de_AT.UTF-8` or `de-AT` (BCP 47; the POSIX form is accepted)."""
-    parts = locale.partition(".")[0].replace("_", "-").lower().split("-")
-    for length in range(len(parts), 0, -1):
-        yield "-".join(parts[:length])
-    yield _ENGLISH
-
-
-def _read_all(folder: Traversable) -> dict[str, Catalogue]:
+def _read_own(app: str, folder: Path) -> dict[str, Catalogue]:
     try:
-        files = sorted(folder.iterdir(), key=lambda file: file.name)
-    except OSError as error:
-        raise ConfigurationError(f"{folder}: the folder of texts cannot be read: {error.strerror}") from error
-    return {file.name[:-5].lower(): _read(file) for file in files if file.name.endswith(".toml")}
-
-
-def _read(file: Traversable) -> Catalogue:
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from error
-    except ValueError as error:  # broken TOML, or not UTF-8
-        raise ConfigurationError(f"{file}: is no TOML in UTF-8: {error}") from error
-    visible = {type_.value: type_ for type_ in PushType if type_ not in SILENT}
-    catalogue: Catalogue = {}
-    for name, table in tables.items():
-        if name not in visible:
-            raise ConfigurationError(f"{file}: [{name}] is no push with a text; there are {_list(visible)}")
-        catalogue[visible[name]] = _entry(f"{file}: [{name}]", table)
-    return catalogue
-
-
-def _entry(place: str, table: Any) -> Entry:
-    if not isinstance(table, dict) or not {"title", "body"} <= table.keys() <= _FIELDS:
-        raise ConfigurationError(f"{place} needs `title` and `body`, and may have `body_one`, nothing else")
-    for name, text in table.items():
-        if not isinstance(text, str) or not text.strip():
-            raise ConfigurationError(f"{place} `{name}` must be a text, and not an empty one")
-        unknown = set(_PLACEHOLDER.findall(text)) - PLACEHOLDERS
-        if unknown:
-            raise ConfigurationError(
-                f"{place} `{name}` has {_list(f'{{{one}}}' for one in sorted(unknown))}; "
-                f"the placeholders are {_list(f'{{{one}}}' for one in sorted(PLACEHOLDERS))}"
-            )
-    return Entry(str(table["title"]), str(table["body"]), str(table.get("body_one", table["body"])))
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    # What stands in a value is never read as a placeholder: it comes from callers and displays.
-    return " ".join(_PLACEHOLDER.sub(lambda found: values.get(found[1], ""), text).split())
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
+        return read_folder(folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"apps.{app}.texts: {error}") from None

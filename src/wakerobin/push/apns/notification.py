@@ -94,7 +94,19 @@ def _aps(message: PushMessage, text: str) -> dict[str, Any]:
         return {"content-available": 1}
     if kind is VOIP:
         return {}
-    return {"alert": {"title": message.title, "body": text}, "sound": "default"}
+    return {"alert": _alert(message, text), "sound": "default"}
+
+
+def _alert(message: PushMessage, text: str) -> dict[str, Any]:
+    keys = message.loc_keys
+    if keys is None:
+        return {"title": message.title, "body": text}
+    return {
+        "title-loc-key": keys.title_key,
+        "title-loc-args": list(keys.title_args),
+        "loc-key": keys.body_key,
+        "loc-args": list(keys.body_args),
+    }
 
 
 def _encode(aps: dict[str, Any], payload: dict[str, Any]) -> bytes:

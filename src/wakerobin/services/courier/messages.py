@@ -65,6 +65,7 @@ def message_for(
         app=registration.app,
         title=text.title,
         text=text.body,
+        loc_keys=text.loc_keys,
         payload=notice_payload(row.kind, head, count=count),
         expires_at=expires_at,
         collapse_key=_COLLAPSE_KEYS.get(row.kind, ""),
