@@ -77,6 +77,25 @@ async def test_a_caller_who_gives_up_after_the_restart_is_answered() -> None:
         await nothing_is_left(world)
 
 
+async def test_a_caller_who_gave_up_and_was_not_told_yet_is_told_after_the_restart() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call = world.pbx.call("alice")
+        await world.until(lambda: bool(phone.calls))
+        world.wire.drops = without(FIRST, "CANCEL")
+        call.cancel('SIP;cause=200;text="Call completed elsewhere"')
+        await world.run_for(1 * SECOND)
+        assert call.final == 0
+    world.kill()
+    world.wire.drops = lambda _flow, _data: False
+    async with world.running():
+        await world.until(lambda: call.final == 487, within=2 * SECOND)
+        assert phone.calls[0].requests[0].get("reason") == 'SIP;cause=200;text="Call completed elsewhere"'
+        await nothing_is_left(world)
+
+
 async def test_a_push_of_which_nobody_knows_whether_it_left_goes_out_again_under_the_same_key() -> None:
     world = World()
     world.pushes.outcome = lambda _message: None

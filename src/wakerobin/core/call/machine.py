@@ -63,6 +63,7 @@ class IncomingCall:
         self._phone_rang = False
         self._has_rung_itself = False
         self._ring_again: float | None = None
+        self._cancelled = ""
         self._needs_100rel = any(option.lower() == "100rel" for option in invite.values("require"))
 
     # What drives it
@@ -153,6 +154,7 @@ class IncomingCall:
 
     def cancel(self, reason: str, now: float) -> list[Effect]:
         """The caller hung up (a CANCEL, or a BYE into our early dialog)."""
+        self._cancelled = reason
         return self._run(self._context.cancel(reason, now), now, cancelled=True, reason=reason)
 
     def decline(self, registration_id: int, *, everywhere: bool, status: int, now: float) -> list[Effect]:
@@ -180,6 +182,11 @@ class IncomingCall:
             for installation in self._installations.values():
                 times += [installation.push_at, installation.wake_ends, installation.ring_ends]
         return min((t for t in times if t is not None), default=None)
+
+    @property
+    def is_answered_for(self) -> bool:
+        """Whether the PBX has its final response: a restart has nothing to go on with."""
+        return self._context.final_status != 0
 
     @property
     def is_finished(self) -> bool:
@@ -219,7 +226,8 @@ class IncomingCall:
             else:
                 answers = {"key": one.key, "answers": state is BranchState.PROCEEDING}
                 branches.append({**kept, **answers, "ends": self._since(one.ring_ends)})
-        rung = {"rung": self._has_rung_itself, "phone_rang": self._phone_rang}
+        cancelled = self._cancelled if self.state is CallState.CANCELLED else None
+        rung = {"rung": self._has_rung_itself, "phone_rang": self._phone_rang, "cancelled": cancelled}
         return {**rung, "waiting": waiting, "branches": branches, "done": done}
 
     def adopt(self, kept: Mapping[str, Any], phone: PhoneFlow) -> None:
@@ -258,7 +266,10 @@ class IncomingCall:
             self._ring_again = self._ringing_again_at(now)
         if self.state is CallState.HELD:
             self.state = CallState.WAKING
-        return effects + self._run(self._context.settle(now), now)
+        effects += self._run(self._context.settle(now), now)
+        if snapshot["cancelled"] is not None:
+            effects += self.cancel(snapshot["cancelled"], now)
+        return effects
 
     def take_back(self, key: str, phone: PhoneFlow, status: int, now: float) -> list[Effect] | None:
         """A phone answers, by `status`, a branch of it that was abandoned, or of before a restart.
@@ -395,6 +406,8 @@ class IncomingCall:
         if has_crossed or (self._context.final_status and not self.state.is_over):
             # An answer may cross the CANCEL and go upstream before our 487: then they talk.
             out += self._end(out, declined_by)
+        elif self.state is CallState.CANCELLED and any(isinstance(one, forking.Answer) for one in out):
+            out.append(Save())
         return out
 
     def _end(self, effects: Iterable[Effect], declined_by: int | None) -> list[Effect]:

@@ -188,7 +188,7 @@ class Line:
 
     def held(self) -> HeldCall | None:
         """Return what a restart needs to go on with this call; None while, or after, there is nothing to."""
-        if self.machine.state is CallState.HELD or self.machine.state.is_over:
+        if self.machine.state is CallState.HELD or self.machine.is_answered_for:
             return None
         snapshot = self.machine.snapshot()
         for branch in snapshot["branches"]:
