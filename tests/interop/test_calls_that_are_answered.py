@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop.peers.baresip import Baresip, PhoneAccount
 from tests.interop.peers.lab import Lab
-from tests.interop.peers.scene import CALLER, USERS, a_scene
+from tests.interop.peers.scene import CALLER, a_scene
 from tests.interop.peers.sipp import Call, Sipp
 from tests.interop.peers.wire import final_statuses
 
@@ -46,9 +45,7 @@ async def test_the_phone_holds_the_call_and_takes_it_back(lab: Lab, transport: s
     scene = await a_scene(lab)
     await scene.enrol(transport=transport)
     phone = await scene.awake_phone(transport=transport, answers=True)
-    other = lab.keep(Baresip(*lab.place(), [PhoneAccount(CALLER, USERS[CALLER], scene.pbx.address)]))
-    await other.wake()
-    await other.wait_registered()
+    other = await scene.caller_with_a_phone()
     await other.dial("sip:alice@pbx.test")
     await phone.wait_event("CALL_ESTABLISHED")
     await phone.command("hold")

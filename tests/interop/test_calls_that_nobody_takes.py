@@ -55,7 +55,7 @@ async def test_a_caller_gives_up_while_the_phone_rings(lab: Lab) -> None:
     alice = await scene.enrol()
     phone = scene.sleeping_phone()
     # Counted from the last response, which is the phone's own 180.
-    caller = await scene.calls("uac_cancel", delay_ms=1_500)
+    caller = await scene.calls("uac_cancel", delay_ms=3_000)
     await scene.pns.wait_push(alice.call_token)
     await phone.wake()
     await phone.wait_ringing()
@@ -128,7 +128,7 @@ async def test_a_call_that_no_phone_comes_for_is_unavailable_after_the_wake_time
     caller = await scene.calls("uac_expect", status=480)
     result = await caller.succeeded()
     lasted = result.messages[-1].at - result.messages[0].at
-    assert 1.9 < lasted < 4
+    assert 1.9 < lasted < 8
     assert told(scene) == [480]
     assert (await scene.outcome(alice))[0] == "missed"
 
@@ -152,7 +152,7 @@ async def test_a_call_to_an_app_that_was_deleted_is_unavailable_at_once(lab: Lab
     scene.pns.of(alice.call_token, Refuse(status=410, reason="Unregistered"))
     caller = await scene.calls("uac_expect", status=480)
     result = await caller.succeeded()
-    assert result.messages[-1].at - result.messages[0].at < 2
+    assert result.messages[-1].at - result.messages[0].at < 5
     assert told(scene) == [480]
     state, events = await scene.outcome(alice)
     assert state == "missed"

@@ -6,6 +6,7 @@ import pytest
 
 from tests.interop.peers.lab import Lab
 from tests.interop.peers.scene import a_scene
+from tests.interop.peers.wire import final_statuses
 
 OFTEN_S = 4
 """A phone whose connection broke with the server has a new one when it registers the next time."""
@@ -84,15 +85,19 @@ async def test_an_answered_call_outlives_the_server_and_its_bye_passes(
     await scene.enrol(transport=transport)
     expires = OFTEN_S if transport == "tcp" else 300
     phone = await scene.awake_phone(transport=transport, answers=True, expires=expires)
-    scenario = "uac_answer" if who == "caller" else "uac_wait_bye"
-    caller = await scene.calls(scenario, transport=transport, delay_ms=6_000)
-    await phone.wait_event("CALL_ESTABLISHED")
+    caller = await scene.caller_with_a_phone()
+    await caller.dial("sip:alice@pbx.test")
+    await caller.wait_event("CALL_ESTABLISHED")
     await phone.wait_message("ACK")
     await scene.server.restart()
-    if who == "phone":
-        await phone.hang_up()
-    await caller.succeeded()
+    if who == "caller" and transport == "tcp":
+        await phone.wait_new_registration()
+    await (caller if who == "caller" else phone).hang_up()
+    await caller.wait_idle()
     await phone.wait_idle()
+    ended = phone if who == "caller" else caller
+    assert "BYE" in ended.requests()
+    assert final_statuses(ended.messages(), "BYE")[-1] == 200
 
 
 async def test_an_enrolment_and_its_binding_survive(lab: Lab) -> None:

@@ -196,6 +196,17 @@ class Baresip:
         except TimeoutError:
             raise TimeoutError(f"{self.name} not registered within {within} s: {text}") from None
 
+    async def wait_new_registration(self, within: float = PATIENCE) -> None:
+        """Wait until a REGISTER that it sends from now on is accepted."""
+
+        def accepted() -> int:
+            return sum(m.status == 200 and m.method == "REGISTER" for m in self.messages())
+
+        # One may be on its way: the one after it was surely sent later.
+        before = accepted()
+        what = f"two new registrations of {self.name}"
+        await until(lambda: accepted() >= before + 2, within=within, what=what)
+
     async def wait_event(self, *kinds: str, within: float = PATIENCE) -> Event:
         """The next event of one of these kinds; earlier ones are used up."""
 

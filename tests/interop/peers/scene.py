@@ -90,6 +90,14 @@ class Scene:
         await phone.wait_registered()
         return phone
 
+    async def caller_with_a_phone(self) -> Baresip:
+        """A caller who has a phone at the PBX, beside the server, and hangs up when told to."""
+        account = PhoneAccount(CALLER, USERS[CALLER], self.pbx.address)
+        phone = self.lab.keep(Baresip(*self.lab.place(), [account]))
+        await phone.wake()
+        await phone.wait_registered()
+        return phone
+
     async def desk_phone(self, scenario: str, *, user: str = "alice", delay_ms: int = 100) -> Sipp:
         """A phone that registers with the PBX itself, beside the server, and then follows a scenario."""
         ip, port = self.lab.place()
