@@ -41,7 +41,7 @@ async def test_a_sleeping_phone_rings_is_answered_and_hangs_up(lab: Lab, transpo
     assert final_statuses(result.messages, "INVITE") == [200]
     assert final_statuses(result.messages, "BYE") == [200]
     assert [status for _, status, _ in scene.finals()] == [200]
-    assert phone.requests() == ["INVITE", "ACK", "BYE"]
+    await phone.wait_requests("INVITE", "ACK", "BYE")
     registers = [m for m in phone.messages() if m.method == "REGISTER" and m.status in (401, 200)]
     assert [m.status for m in registers] == [401, 200], "one challenge, in the PBX's realm"
     assert 'realm="pbx.test"' in registers[0].header("WWW-Authenticate")

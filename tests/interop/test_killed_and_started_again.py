@@ -72,6 +72,7 @@ async def test_the_caller_gives_up_after_the_restart_and_the_phone_stops_ringing
     await scene.server.restart()
     await caller.succeeded()
     await phone.wait_idle()
+    await phone.wait_message("ACK")
     assert phone.requests()[-2:] == ["CANCEL", "ACK"]
     assert [status for _, status, _ in scene.finals()] == [487]
 

@@ -33,7 +33,7 @@ async def test_two_sleeping_phones_ring_one_answers_and_the_other_is_cancelled(
     await caller.succeeded()
     for phone in phones:
         await phone.wait_idle()
-    assert loser.requests() == ["INVITE", "CANCEL", "ACK"]
+    await loser.wait_requests("INVITE", "CANCEL", "ACK")
     assert [status for _, status, _ in scene.finals()] == [200]
     assert [len(scene.pns.to(one.call_token)) for one in installations] == [1, 1]
 
@@ -123,7 +123,7 @@ async def test_a_desk_phone_beside_us_answers_and_ours_stops_ringing(lab: Lab) -
     await caller.succeeded()
     await desk.succeeded()
     await phone.wait_idle()
-    assert phone.requests() == ["INVITE", "CANCEL", "ACK"]
+    await phone.wait_requests("INVITE", "CANCEL", "ACK")
     assert [status for _, status, _ in scene.finals()] == [487]
     assert (await phone.wait_message("CANCEL")).header("Reason") == ELSEWHERE
     assert (await scene.outcome(alice))[0] == "answered-elsewhere"

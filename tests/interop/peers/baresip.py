@@ -275,6 +275,13 @@ class Baresip:
         """The methods of the requests that it received, retransmissions too."""
         return [m.method for m in self.messages() if not m.sent and m.status is None]
 
+    async def wait_requests(self, *methods: str, within: float = PATIENCE) -> None:
+        """Wait until it has received exactly these requests."""
+        try:
+            await until(lambda: self.requests() == list(methods), within=within, what="")
+        except TimeoutError:
+            raise AssertionError(f"{self.name} got {self.requests()}, not {list(methods)}") from None
+
     async def wait_message(
         self, start: str, *, sent: bool = False, count: int = 1, within: float = PATIENCE
     ) -> Message:
