@@ -93,10 +93,10 @@ class Answers:
             best = digest.strongest([one for one in offered if self._key(one) is not None])
             if best is not None:
                 chosen.append((space, best))
-        if not chosen:
-            return Verdict.UNKNOWN_REALM
-        verdicts = {self._answer(space, challenge) for space, challenge in chosen}
-        return max(verdicts, key=_worst)
+        verdicts = [self._answer(space, challenge) for space, challenge in chosen]
+        if len(verdicts) == 1:
+            return verdicts[0]
+        return max(verdicts, key=_worst) if verdicts else Verdict.UNKNOWN_REALM
 
     def accepted(self) -> Challenge | None:
         """Return the challenge whose answer counted last: the registrar's own before a proxy's."""
@@ -145,14 +145,15 @@ class Answers:
         # With -sess the client's nonce is part of the session and stays (RFC 7616 3.4.2).
         is_same = challenge.session and one.kept.cnonce
         cnonce = one.kept.cnonce if is_same else hex_token(self._entropy, _CNONCE_OCTETS)
-        one.kept = KeptNonce(challenge, one.kept.count + 1, cnonce if challenge.session else "")
+        count = one.kept.count + 1
+        one.kept = KeptNonce(challenge, count, cnonce if challenge.session else "")
         return digest.answer(
             challenge,
             username=self._credentials.username,
             ha1=self._key(challenge) or "",
             method=method,
             uri=uri,
-            nc=one.kept.count,
+            nc=count,
             cnonce=cnonce,
         )
 
@@ -180,7 +181,10 @@ class Answers:
 
 def kept_algorithm(algorithm: digest.Algorithm) -> Algorithm:
     """Return the name under which an HA1 of this algorithm is kept."""
-    return Algorithm.MD5 if algorithm is digest.Algorithm.MD5 else Algorithm.SHA_256
+    return _KEPT[algorithm]
+
+
+_KEPT = {algorithm: Algorithm(algorithm.value) for algorithm in digest.Algorithm}
 
 
 def _worst(verdict: Verdict) -> int:

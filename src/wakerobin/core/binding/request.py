@@ -10,7 +10,7 @@ from wakerobin.core.sip.message import Message
 CSEQ_EPOCH_S = 1_577_836_800
 """2020-01-01 UTC: CSeq numbers are seconds since then, so that they rise over restarts."""
 
-_NAMES = ["max-forwards", "from", "to", "call-id", "supported", "user-agent"]
+_NAMES = ("max-forwards", "from", "to", "call-id", "supported", "user-agent", "cseq")
 
 
 class Intent(enum.Enum):
@@ -64,25 +64,18 @@ def register(
 
     Its lines are laid out here and not added one by one: a fleet sends thousands of these a second.
     """
-    values = [
-        "70",
-        f"<{request.aor}>;tag={from_tag}",
-        f"<{request.aor}>",
-        request.call_id,
-        "path",
-        request.user_agent,
-    ]
-    names = [*_NAMES, "cseq"]
+    to, number = f"<{request.aor}>", f"{cseq} REGISTER"
+    values = ["70", f"{to};tag={from_tag}", to, request.call_id, "path", request.user_agent, number]
+    names = [*_NAMES]
     lines = [
         "Max-Forwards: 70",
-        f"From: {values[1]}",
-        f"To: {values[2]}",
+        f"From: {to};tag={from_tag}",
+        f"To: {to}",
         f"Call-ID: {request.call_id}",
         "Supported: path",
         f"User-Agent: {request.user_agent}",
-        f"CSeq: {cseq} REGISTER",
+        f"CSeq: {number}",
     ]
-    values.append(f"{cseq} REGISTER")
     if intent is not Intent.LOOK:
         seconds = str(expires_s if intent is Intent.BIND else 0)
         # Contact's own parameter beside the header: some registrars read only one of the two.

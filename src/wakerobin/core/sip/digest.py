@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -47,9 +47,20 @@ class Algorithm(Enum):
     def hash(self, text: str | bytes) -> str:
         """Return the hash in lower-case hexadecimal; text counts as the octets it was received as."""
         octets = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-        if self is Algorithm.MD5:
+        if self is _MD5:
             return hashlib.md5(octets, usedforsecurity=False).hexdigest()
         return hashlib.sha256(octets).hexdigest()
+
+
+_MD5 = Algorithm.MD5  # read as a member of its class, Python 3.11 takes longer to find it than to hash
+_NAMED = {
+    f"{algorithm.wire}{suffix}": (algorithm, bool(suffix))
+    for algorithm in Algorithm
+    for suffix in ("", _SESSION)
+}
+_WIRE = {
+    (algorithm, session): name.replace(_SESSION, "-sess") for name, (algorithm, session) in _NAMED.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +106,14 @@ def challenges(response: Message) -> list[Challenge]:
 
     Other schemes, unknown algorithms, unknown protections and nonsense are left out.
     """
-    found = (
-        _challenge(params, proxy=proxy)
-        for header, proxy in _CHALLENGE_HEADERS
-        for line in response.all(header)
-        for params in _digest_params(line)
-    )
-    return [challenge for challenge in found if challenge is not None]
+    found: list[Challenge] = []
+    for header, proxy in _CHALLENGE_HEADERS:
+        for line in response.all(header):
+            for params in _digest_params(line):
+                challenge = _challenge(params, proxy=proxy)
+                if challenge is not None:
+                    found.append(challenge)
+    return found
 
 
 def strongest(offered: Sequence[Challenge]) -> Challenge | None:
@@ -110,7 +122,9 @@ def strongest(offered: Sequence[Challenge]) -> Challenge | None:
     A response that went through a forking proxy may ask for several realms, and each wants its
     answer (22.3): sort by realm and by `proxy` first.
     """
-    return max(offered, key=lambda challenge: challenge.algorithm.strength, default=None)
+    if len(offered) < 2:
+        return offered[0] if offered else None
+    return max(offered, key=lambda challenge: challenge.algorithm.strength)
 
 
 def ha1(algorithm: Algorithm, username: str, realm: str, password: str) -> str:
@@ -134,35 +148,22 @@ def answer(  # noqa: PLR0913 - the inputs of RFC 7616 3.4, all by name
     `ha1` is of the challenge's algorithm and realm. `nc` begins at 1 with a new nonce and grows by 1;
     for -sess, `cnonce` stays the same while the nonce does (RFC 7616 3.4.2).
     """
+    algorithm, session, nonce = challenge.algorithm, challenge.session, challenge.nonce
     qop = _preferred(challenge.qop)
-    unanswered = Authorization(
-        username=username,
-        realm=challenge.realm,
-        nonce=challenge.nonce,
-        uri=uri,
-        response="",
-        algorithm=challenge.algorithm,
-        session=challenge.session,
-        qop=qop,
-        nc=nc,
-        cnonce=cnonce,
+    nc_text = f"{nc:08x}"
+    secret = algorithm.hash(f"{ha1}:{nonce}:{cnonce}") if session else ha1
+    request = _hashed_request(algorithm, method, uri, body if qop == AUTH_INT else None)
+    protection = f"{nonce}:{nc_text}:{cnonce}:{qop}" if qop else nonce
+    text = (
+        f"Digest username={quote(username)}, realm={quote(challenge.realm)}, nonce={quote(nonce)}, "
+        f'uri={quote(uri)}, response="{algorithm.hash(f"{secret}:{protection}:{request}")}", '
+        f"algorithm={_WIRE[algorithm, session]}"
     )
-    response = _response(unanswered, ha1, method, body)
-    fields = [
-        f"username={quote(username)}",
-        f"realm={quote(challenge.realm)}",
-        f"nonce={quote(challenge.nonce)}",
-        f"uri={quote(uri)}",
-        f'response="{response}"',
-        f"algorithm={challenge.algorithm.wire}{_SESSION.lower() if challenge.session else ''}",
-    ]
-    if qop or challenge.session:
-        fields.append(f"cnonce={quote(cnonce)}")
+    if qop or session:
+        text += f", cnonce={quote(cnonce)}"
     if qop:
-        fields += [f"qop={qop}", f"nc={nc:08x}"]
-    if challenge.opaque is not None:
-        fields.append(f"opaque={quote(challenge.opaque)}")
-    return "Digest " + ", ".join(fields)
+        text += f", qop={qop}, nc={nc_text}"
+    return text if challenge.opaque is None else f"{text}, opaque={quote(challenge.opaque)}"
 
 
 def parse_authorization(value: str) -> Authorization | None:
@@ -240,19 +241,18 @@ def next_nonce(response: Message) -> str | None:
     return None
 
 
-def _digest_params(line: str) -> Iterator[dict[str, str]]:
+def _digest_params(line: str) -> list[dict[str, str]]:
     try:
-        offered = auth_params_all(line)
+        return [params for scheme, params in auth_params_all(line) if scheme == "digest"]
     except SipSyntaxError:
-        return
-    yield from (params for scheme, params in offered if scheme == "digest")
+        return []
 
 
 def _challenge(params: dict[str, str], *, proxy: bool) -> Challenge | None:
     known = _algorithm(params.get("algorithm"))
-    offered = _tokens(params.get("qop", ""))
-    qop = tuple(option for option in offered if option in (AUTH, AUTH_INT))
-    if known is None or "realm" not in params or "nonce" not in params or (offered and not qop):
+    offered = params.get("qop", "")
+    qop = _qop(offered) if offered else ()
+    if known is None or "realm" not in params or "nonce" not in params or qop is None:
         return None
     algorithm, session = known
     return Challenge(
@@ -269,17 +269,16 @@ def _challenge(params: dict[str, str], *, proxy: bool) -> Challenge | None:
 
 def _algorithm(name: str | None) -> tuple[Algorithm, bool] | None:
     """Return the algorithm and whether it is the -sess variant; MD5 where none is named."""
-    plain = (name or Algorithm.MD5.wire).strip().upper()
-    session = plain.endswith(_SESSION)
-    plain = plain.removesuffix(_SESSION)
-    for algorithm in Algorithm:
-        if algorithm.wire == plain:
-            return algorithm, session
-    return None
+    return _NAMED.get(name.strip().upper()) if name else (_MD5, False)
 
 
-def _tokens(listed: str) -> list[str]:
-    return [token for token in re.split(r"[\s,]+", listed.lower()) if token]
+def _qop(listed: str) -> tuple[str, ...] | None:
+    """Return the offered protections that we know; None where something is offered, and none of these."""
+    if listed == AUTH:
+        return (AUTH,)
+    offered = [token for token in re.split(r"[\s,]+", listed.lower()) if token]
+    known = tuple(option for option in offered if option in (AUTH, AUTH_INT))
+    return None if offered and not known else known
 
 
 def _preferred(qop: tuple[str, ...]) -> str:
@@ -304,11 +303,15 @@ def _response(authorization: Authorization, ha1: str, method: str, body: bytes) 
     hashed = authorization.algorithm.hash
     nonce, cnonce, qop = authorization.nonce, authorization.cnonce, authorization.qop
     secret = hashed(f"{ha1}:{nonce}:{cnonce}") if authorization.session else ha1
-    request = f"{method}:{authorization.uri}"
-    if qop == AUTH_INT:
-        request += f":{hashed(body)}"
+    covered = body if qop == AUTH_INT else None
+    request = _hashed_request(authorization.algorithm, method, authorization.uri, covered)
     if not qop:
-        return hashed(f"{secret}:{nonce}:{hashed(request)}")
+        return hashed(f"{secret}:{nonce}:{request}")
     nc_text = authorization.nc_text or f"{authorization.nc:08x}"
-    protection = f"{nonce}:{nc_text}:{cnonce}:{qop}"
-    return hashed(f"{secret}:{protection}:{hashed(request)}")
+    return hashed(f"{secret}:{nonce}:{nc_text}:{cnonce}:{qop}:{request}")
+
+
+def _hashed_request(algorithm: Algorithm, method: str, uri: str, body: bytes | None) -> str:
+    """Compute H(A2); `body` where it is covered."""
+    covered = "" if body is None else f":{algorithm.hash(body)}"
+    return algorithm.hash(f"{method}:{uri}{covered}")

@@ -60,12 +60,25 @@ _WIRE_NAMES = (
 )
 # fmt: on
 _ON_THE_WIRE = {name.lower(): name for name in _WIRE_NAMES}
-_CANONICAL = {
-    **_COMPACT,
-    **{compact.upper(): name for compact, name in _COMPACT.items()},
-    **{name: name.lower() for name in _WIRE_NAMES},
-    **{name: name for name in _ON_THE_WIRE},
-}
+
+
+class _CanonicalNames(dict[str, str]):
+    """Names that are written in an unusual way, and unknown ones, are worked out and not kept."""
+
+    def __missing__(self, name: str) -> str:
+        lower = name.lower()
+        return _COMPACT.get(lower, lower)
+
+
+CANONICAL: Mapping[str, str] = _CanonicalNames(
+    {
+        **_COMPACT,
+        **{compact.upper(): name for compact, name in _COMPACT.items()},
+        **{name: name.lower() for name in _WIRE_NAMES},
+        **{name: name for name in _ON_THE_WIRE},
+    }
+)
+"""`CANONICAL[name]` is `canonical_name(name)` for a third of its time; it has every name."""
 
 _LONGEST_REASON = 200
 
@@ -80,6 +93,14 @@ _NAME_ADDR = re.compile(
     rf"|({SCHEME}:[^ \t\r\n<>,;?\"]++|\*))",
     re.DOTALL,
 )
+# What nearly all peers send, each a part of what the two patterns above and the parameters of the grammar
+# allow: the edge check looks at it in one step and builds nothing (a fifth of the time).
+_PLAIN_VIA = re.compile(
+    r"SIP/2\.0/[A-Z]++ [A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:[1-5][0-9]{4}|[1-9][0-9]{0,3})(?![0-9]))?+"
+    r"(?:;(?!branch[=;])[a-z]++(?:=[^ \t\r\n;,\"]++)?+)*+;branch=([^ \t\r\n;,\"]++)"
+    r"(?:;[a-z]++(?:=[^ \t\r\n;,\"]++)?+)*+\Z"
+)
+_PLAIN_ADDRESS = re.compile(rf"<{SCHEME}:[^ \t\r\n<>\"]++>(?:;tag=[^ \t\r\n;,\"]++)?+\Z")
 _NEXT = re.compile(rf"{SWS}(,|\Z)")
 _CSEQ = re.compile(rf"([0-9]{{1,10}}+)[ \t\r\n]++({TOKEN})\Z")
 _DELTA_SECONDS = re.compile(rf"{SWS}([0-9]++){SWS}(?:[;(].*)?+\Z", re.DOTALL)
@@ -95,11 +116,7 @@ _LONGEST_DELTA = 2**32 - 1
 
 def canonical_name(name: str) -> str:
     """Return a header name in lower case and in full: `v`, `VIA` and `Via` are all `via`."""
-    known = _CANONICAL.get(name)
-    if known is not None:
-        return known
-    lower = name.lower()
-    return _COMPACT.get(lower, lower)
+    return CANONICAL[name]
 
 
 def received_name(name: str) -> str | None:
@@ -107,7 +124,7 @@ def received_name(name: str) -> str | None:
 
     White space before the colon is not part of the name (7.3.1).
     """
-    known = _CANONICAL.get(name)
+    known = CANONICAL.get(name)
     if known is not None:
         return known
     name = name.rstrip(" \t")
@@ -116,8 +133,19 @@ def received_name(name: str) -> str | None:
 
 def wire_name(name: str) -> str:
     """Return a header name as it is usually written; an unknown one as the caller wrote it."""
-    canonical = canonical_name(name)
+    canonical = CANONICAL[name]
     return _ON_THE_WIRE.get(canonical) or (name.title() if name.islower() else name)
+
+
+def plain_branch(value: str) -> str | None:
+    """Return the branch of a Via line that is well formed beyond doubt; None: parse it to know more."""
+    match = _PLAIN_VIA.match(value)
+    return match.group(1) if match else None
+
+
+def is_plain_address(value: str) -> bool:
+    """Tell whether a line holds one address that is well formed beyond doubt; else parse it to know."""
+    return _PLAIN_ADDRESS.match(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

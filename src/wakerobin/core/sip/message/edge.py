@@ -22,11 +22,13 @@ def check(message: Message) -> None:
     RFC 2543, without a branch, a From tag or Max-Forwards, pass.
     """
     _check_size(message)
-    for name in _ONLY_ONCE:
-        if message.count(name) > 1:
-            raise SipSyntaxError(f"{wire_name(name)} is given twice")
+    if not message.is_each_once:
+        for name in _ONLY_ONCE:
+            if message.count(name) > 1:
+                raise SipSyntaxError(f"{wire_name(name)} is given twice")
     branch = message.branch
-    _ = message.from_, message.to, message.call_id, message.cseq, message.max_forwards
+    message.check_parties()
+    _ = message.call_id, message.cseq, message.max_forwards
     if branch == "z9hG4bK":
         raise SipSyntaxError("The branch in Via names nothing")
     if message.is_request:

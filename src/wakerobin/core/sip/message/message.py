@@ -11,7 +11,16 @@ from collections.abc import Container, Iterable, Iterator
 
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip.grammar import is_token, split_list
-from wakerobin.core.sip.header import CSeq, NameAddr, Via, canonical_name, delta_seconds, wire_name
+from wakerobin.core.sip.header import (
+    CANONICAL,
+    CSeq,
+    NameAddr,
+    Via,
+    delta_seconds,
+    is_plain_address,
+    plain_branch,
+    wire_name,
+)
 from wakerobin.core.sip.message.reasons import REASONS
 
 
@@ -23,6 +32,7 @@ class Message:
     """
 
     __slots__ = (
+        "_branch",
         "_cseq",
         "_from",
         "_lines",
@@ -48,6 +58,7 @@ class Message:
         self._values: list[str] = []
         self._lines: list[str] = []
         self._via: Via | None = None
+        self._branch: str | None = None
         self._from: NameAddr | None = None
         self._to: NameAddr | None = None
         self._cseq: CSeq | None = None
@@ -92,16 +103,16 @@ class Message:
 
     def get(self, name: str) -> str | None:
         """Return the value of the first line of that name."""
-        try:
-            return self._values[self._names.index(canonical_name(name))]
-        except ValueError:
-            return None
+        wanted = CANONICAL[name]
+        names = self._names
+        return self._values[names.index(wanted)] if wanted in names else None
 
     def all(self, name: str) -> list[str]:
         """Return the values of all lines of that name, one for each line."""
-        wanted = canonical_name(name)
-        values = self._values
-        return [values[i] for i, given in enumerate(self._names) if given == wanted]
+        wanted = CANONICAL[name]
+        if wanted not in self._names:
+            return []
+        return [value for given, value in zip(self._names, self._values, strict=True) if given == wanted]
 
     def values(self, name: str) -> list[str]:
         """Return the values of all lines of that name, split at commas.
@@ -113,7 +124,7 @@ class Message:
 
     def has(self, name: str) -> bool:
         """Tell whether there is a line of that name."""
-        return canonical_name(name) in self._names
+        return CANONICAL[name] in self._names
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Go through the headers in order: canonical name and value of each line."""
@@ -121,7 +132,7 @@ class Message:
 
     def count(self, name: str) -> int:
         """Return how many lines of that name there are."""
-        return self._names.count(canonical_name(name))
+        return self._names.count(CANONICAL[name])
 
     @property
     def line_count(self) -> int:
@@ -132,6 +143,11 @@ class Message:
     def head_size(self) -> int:
         """How many characters the header lines have."""
         return sum(map(len, self._lines))
+
+    @property
+    def is_each_once(self) -> bool:
+        """Whether no name stands on two lines."""
+        return len(set(self._names)) == len(self._names)
 
     def take_lines(self, names: list[str], values: list[str], lines: list[str]) -> None:
         """Append lines as they came: canonical names, unfolded values, raw lines (for `parse`)."""
@@ -151,17 +167,21 @@ class Message:
 
     def add(self, name: str, value: str) -> None:
         """Add a line at the end."""
-        self._insert(len(self._names), name, value)
+        line = _line(name, value)
+        self._names.append(CANONICAL[name])
+        self._values.append(value)
+        self._lines.append(line)
+        self._forget_views()
 
     def prepend(self, name: str, value: str) -> None:
         """Add a line above the first of that name, or at the top."""
-        canonical = canonical_name(name)
+        canonical = CANONICAL[name]
         at = self._names.index(canonical) if canonical in self._names else 0
-        self._insert(at, name, value)
+        self._place(at, canonical, value, _line(name, value))
 
     def set(self, name: str, value: str) -> None:
         """Make this the only line of that name, where the first one stood or at the end."""
-        canonical = canonical_name(name)
+        canonical = CANONICAL[name]
         at = self._names.index(canonical) if canonical in self._names else len(self._names)
         line = _line(name, value)
         self.remove(canonical)
@@ -169,7 +189,7 @@ class Message:
 
     def remove(self, name: str) -> None:
         """Remove all lines of that name."""
-        wanted = canonical_name(name)
+        wanted = CANONICAL[name]
         if wanted not in self._names:
             return
         keep = [i for i, given in enumerate(self._names) if given != wanted]
@@ -180,7 +200,7 @@ class Message:
 
     def pop_first(self, name: str) -> str | None:
         """Remove and return the topmost value of that name, out of a comma list too."""
-        wanted = canonical_name(name)
+        wanted = CANONICAL[name]
         while wanted in self._names:
             at = self._names.index(wanted)
             first, *rest = split_list(self._values[at]) or [""]
@@ -191,7 +211,7 @@ class Message:
 
     def replace_first(self, name: str, value: str) -> None:
         """Put this in place of the topmost value of that name. Raises ValueError without one."""
-        at = self._names.index(canonical_name(name))
+        at = self._names.index(CANONICAL[name])
         _refuse_unfit(value)
         self._rewrite(at, ", ".join([value, *split_list(self._values[at])[1:]]))
 
@@ -202,8 +222,20 @@ class Message:
         other.status, other.reason, other.body = self.status, self.reason, self.body
         other._names, other._values = self._names.copy(), self._values.copy()
         other._lines = self._lines.copy()
-        other._via, other._cseq = self._via, self._cseq
-        other._from, other._to = self._from, self._to
+        other._via, other._branch = self._via, self._branch
+        other._from, other._to, other._cseq = self._from, self._to, self._cseq
+        return other
+
+    def below(self, via: str, branch: str) -> Message:
+        """Return a copy with this Via on top, whose branch this is: how each request of ours leaves.
+
+        It is our own text and goes in as it is: this takes a fifth of the time of `copy` and `prepend`.
+        """
+        other = self.copy()
+        other._names.insert(0, "via")
+        other._values.insert(0, via)
+        other._lines.insert(0, f"Via: {via}")
+        other._via, other._branch = None, branch
         return other
 
     def encode(self) -> bytes:
@@ -211,8 +243,13 @@ class Message:
 
         Raises ValueError where a start line was given that would break the message.
         """
-        if not _says(self.all("content-length"), len(self.body)):
-            self.set("content-length", str(len(self.body)))
+        length = len(self.body)
+        if "content-length" not in self._names:
+            self._names.append("content-length")
+            self._values.append(str(length))
+            self._lines.append(f"Content-Length: {length}")
+        elif not _says(self.all("content-length"), length):
+            self.set("content-length", str(length))
         first = f"SIP/2.0 {self.status} {self.reason}" if self.status else f"{self.method} {self.uri} SIP/2.0"
         _refuse_breaks(first)
         if not self.status and " " in self.uri:
@@ -234,7 +271,9 @@ class Message:
     @property
     def branch(self) -> str | None:
         """The topmost hop's branch. Raises SipSyntaxError where there is no such hop."""
-        return self.top_via.branch
+        if self._branch is None and self._via is None:
+            self._branch = plain_branch(self._required("via"))
+        return self._branch or self.top_via.branch
 
     @property
     def from_(self) -> NameAddr:
@@ -303,14 +342,19 @@ class Message:
             raise SipSyntaxError("Expires is malformed")
         return seconds
 
-    def _required(self, name: str) -> str:
-        value = self.get(name)
-        if not value:
-            raise SipSyntaxError(f"{wire_name(name)} is missing")
-        return value
+    def check_parties(self) -> None:
+        """See that From and To can be read. Raises SipSyntaxError."""
+        if not is_plain_address(self._required("from")):
+            _ = self.from_
+        if not is_plain_address(self._required("to")):
+            _ = self.to
 
-    def _insert(self, at: int, name: str, value: str) -> None:
-        self._place(at, canonical_name(name), value, _line(name, value))
+    def _required(self, canonical: str) -> str:
+        names = self._names
+        value = self._values[names.index(canonical)] if canonical in names else ""
+        if not value:
+            raise SipSyntaxError(f"{wire_name(canonical)} is missing")
+        return value
 
     def _place(self, at: int, canonical: str, value: str, line: str) -> None:
         self._names.insert(at, canonical)
@@ -328,12 +372,12 @@ class Message:
             del self._names[at], self._values[at], self._lines[at]
 
     def _forget_views(self) -> None:
-        self._via = self._from = self._to = self._cseq = None
+        self._via = self._branch = self._from = self._to = self._cseq = None
 
 
 def _line(name: str, value: str) -> str:
     """Write a header line. Raises ValueError for what would break the message."""
-    if not is_token(name):
+    if name not in CANONICAL and not is_token(name):
         raise ValueError("the header name is no token")
     _refuse_unfit(value)
     return f"{wire_name(name)}: {value}"
@@ -342,7 +386,8 @@ def _line(name: str, value: str) -> str:
 def _refuse_unfit(value: str) -> None:
     """Raise ValueError for a header value that is not one line or that no bytes stand for."""
     _refuse_breaks(value)
-    value.encode("utf-8", "surrogateescape")  # UnicodeEncodeError is a ValueError
+    if not value.isascii():
+        value.encode("utf-8", "surrogateescape")  # UnicodeEncodeError is a ValueError
 
 
 def _refuse_breaks(*texts: str) -> None:

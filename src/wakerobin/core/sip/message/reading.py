@@ -6,7 +6,7 @@ import re
 
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip.grammar import is_token
-from wakerobin.core.sip.header import received_name
+from wakerobin.core.sip.header import CANONICAL, received_name
 from wakerobin.core.sip.message.message import Message
 
 _FOLD = re.compile(r"\r\n[ \t]++")
@@ -93,9 +93,10 @@ def _read_headers(message: Message, lines: list[str]) -> str:
     names: list[str] = []
     values: list[str] = []
     kept: list[str] = []
+    known = CANONICAL.get
     for line in lines:
         name, colon, value = line.partition(":")
-        canonical = received_name(name)
+        canonical = known(name) or received_name(name)
         if canonical is None or not colon:
             fault = fault or "A header line has no name"
             continue
@@ -111,6 +112,8 @@ def _read_headers(message: Message, lines: list[str]) -> str:
 def _read_length(message: Message) -> str:
     """Cut the body to its Content-Length. Return what is wrong with that, or nothing."""
     lengths = set(message.all("content-length"))
+    if lengths == {"0"} and not message.body:
+        return ""
     if not lengths:
         return ""
     if len(lengths) > 1:
