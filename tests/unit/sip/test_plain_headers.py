@@ -12,7 +12,7 @@ from wakerobin.core.sip.message import Message
 VIAS = (
     "SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKa1;rport=49152;received=198.51.100.7",
     "SIP/2.0/TCP pbx-1.example;rport;branch=z9hG4bK=x;ttl=3;branch=z9hG4bKsecond",
-    "SIP/2.0/UDP h:65535;received=2001:db8::2;branch=z9hG4bK0",
+    "SIP/2.0/UDP h:64999;received=2001:db8::2;branch=z9hG4bK0",
 )
 ADDRESSES = ("<sip:u17@pbx.test>;tag=b27e.1f", "<sips:+49%2030@[2001:db8::1]:5061;lr>", "<tel:+49301;x=y>")
 PIECES = st.sampled_from(
