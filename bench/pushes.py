@@ -24,6 +24,7 @@ from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.pushes import Outcome, PushMessage, PushType
 from wakerobin.core.values import Provider
 from wakerobin.ports.options import ApnsOptions, HttpOptions, Options, SipOptions
+from wakerobin.ports.push import always_wanted
 from wakerobin.ports.store import Transaction
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.apns.service import ApnsAttempt
@@ -165,9 +166,13 @@ class _Stage:
         service.begin = self._noted  # type: ignore[method-assign] # the moment is to be seen from outside
 
     def _noted(
-        self, message: PushMessage, deadline: float, on_outcome: Callable[[Outcome], None]
+        self,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: Callable[[Outcome], None],
+        is_wanted: Callable[[], bool] = always_wanted,
     ) -> ApnsAttempt:
-        attempt = self._begin(message, deadline, on_outcome)
+        attempt = self._begin(message, deadline, on_outcome, is_wanted)
         if message.type is PushType.CALL:  # on the wire when `begin` returns
             self._written[message.payload["sip_call_id"]] = time.monotonic()
         return attempt

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.pushing import TOKEN, message, service_for
+from tests.system.pushing import TOKEN, UUID, message, service_for
 from wakerobin.core.pushes import (
     Accepted,
     Outcome,
@@ -28,6 +28,8 @@ from wakerobin.core.pushes import (
 from wakerobin.ports.push import PushService
 from wakerobin.testing.pns import FakePns
 from wakerobin.testing.pns_script import Behaviour, Kill, Refuse, Reset, Silence
+
+OTHER = UUID.replace("c3", "d4", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,19 @@ async def test_silence_ends_at_the_deadline_as_unknown(bench: Bench) -> None:
     assert isinstance(outcome, Unavailable)
     assert outcome.processed is None
     assert asyncio.get_running_loop().time() - began < 3.0
+
+
+async def test_what_is_not_wanted_any_more_in_its_turn_is_not_sent(bench: Bench) -> None:
+    outcomes: list[Outcome] = []
+    deadline = asyncio.get_running_loop().time() + 5.0
+    # Nothing is connected yet, so both wait for their turn.
+    bench.service.begin(message(PushType.RENEW), deadline, outcomes.append, lambda: False)
+    sent = await send(bench, replace(message(PushType.EXPIRED), id=OTHER))
+    assert isinstance(sent, Accepted)
+    assert bench.received() == [(TOKEN, OTHER)]
+    (outcome,) = outcomes
+    assert isinstance(outcome, Unavailable)
+    assert outcome.processed is False
 
 
 async def test_a_deadline_that_has_passed_sends_nothing(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores import ENGINES, NOW, enrol, life, opened, push, write_each
+from tests.contract.stores import ENGINES, NOW, account, enrol, life, opened, push, registration, write_each
 from wakerobin.core.pushes import LANES, Lane, PushType
 from wakerobin.core.values import Ended, Life
 from wakerobin.ports.store import OutboxRow, Store, StoryRow, Transaction
@@ -197,9 +197,10 @@ async def test_in_a_backlog_due_pushes_are_found_by_deadline_however_many_are_du
             )
 
     await store.transact(fill)
+    app = "softphone"
     for now in (0, 1, 500, 998, 999, 1_000, 1_001, 1_499):
         last = [step for step in range(now, -1, -1) if step % 3][:50]
-        assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + now, 50))) == last  # noqa: B023 - read at once
+        assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + now, 50, app))) == last  # noqa: B023 - read at once
 
 
 async def test_a_lease_hides_a_push_until_it_is_over(store: Store) -> None:
@@ -223,6 +224,37 @@ async def test_postponing_ends_the_lease_and_counts_the_attempt(store: Store) ->
     [later] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 10, 9))
     assert later == replace(row, not_before=NOW + 10, attempts=3)
     assert store.read(lambda tx: tx.outbox.next_due()) == NOW + 10
+
+
+async def test_postponing_may_note_something_beside_what_was_decided(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    await store.transact(lambda tx: tx.outbox.add(push(id_)))
+    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
+    noted = row.payload | {"done": [3, 7]}
+    await store.transact(lambda tx: tx.outbox.postpone(row.id, NOW, 1, noted))
+    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))[0].payload == noted
+    await store.transact(lambda tx: tx.outbox.postpone(row.id, NOW, 2))
+    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))[0].payload == noted
+
+
+@pytest.mark.parametrize("size", [3, 1_100])
+async def test_each_app_has_its_own_queues(store: Store, size: int) -> None:
+    def fill(tx: Transaction) -> None:
+        owner = tx.accounts.add(account()).id
+        for number, app in enumerate(("b", "a", "c")):
+            id_ = tx.registrations.add(registration(owner, app, app=app)).id
+            for step in range(size if app == "b" else 2):
+                tx.outbox.add(push(id_, step, deadline_at=NOW - number, payload={}))
+            tx.outbox.add(push(id_, kind=PushType.RENEW, not_before=NOW + 9))
+
+    await store.transact(fill)
+    every = [(lane, app) for lane in (Lane.RENEWALS, Lane.WARNINGS) for app in ("a", "b", "c")]
+    assert store.read(lambda tx: sorted(tx.outbox.queues())) == every
+    for app, count in (("a", 2), ("b", size), ("c", 2), ("d", 0)):
+        due = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 5_000, app))  # noqa: B023 - read at once
+        assert [row.app for row in due] == [app] * count
+        assert steps(due) == list(range(count))
+    assert store.read(lambda tx: tx.outbox.due(Lane.RENEWALS, NOW, 9, "a")) == []
 
 
 async def test_what_happens_to_a_push_that_is_gone_is_nothing(store: Store) -> None:

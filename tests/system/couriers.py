@@ -163,12 +163,12 @@ def policy(_app: str) -> LifetimePolicy:
 
 @contextlib.asynccontextmanager
 async def running_world(
-    pns: FakePns, clock: ManualClock | None = None, store: Store | None = None
+    pns: FakePns, clock: ManualClock | None = None, store: Store | None = None, rate: float = 1e6
 ) -> AsyncIterator[World]:
     clock = clock or ManualClock()
     store = store or MemoryStore()
     lives = Lives(store, clock, policy, lambda _id: False)
-    pool = PoolOptions(bulk_rate=1e6)
+    pool = PoolOptions(bulk_rate=rate)
     async with service_for(pns, store=store, clock=clock, timers=clock, pool=pool) as service:
         courier = courier_of(store, clock, lives, service)
         running = asyncio.ensure_future(courier.run())
@@ -182,13 +182,19 @@ async def running_world(
 def courier_of(
     store: Store, clock: ManualClock, lives: Lives, service: ApnsService | None, **caps: int
 ) -> Courier:
+    return courier_to(store, clock, lives, {"phone": service}, **caps)
+
+
+def courier_to(
+    store: Store, clock: ManualClock, lives: Lives, services: dict[str, ApnsService | None], **caps: int
+) -> Courier:
     options = LaneOptions()
     return Courier(
         store=store,
         clock=clock,
         timers=clock,
         texts=Catalogues(),
-        services=lambda app, _provider: service if app == "phone" else None,
+        services=lambda app, _provider: services.get(app),
         lives=lives,
         entropy=os.urandom,
         policy=DeliveryPolicy(),

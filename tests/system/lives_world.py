@@ -172,10 +172,12 @@ class World:
     async def _carry(self, row: OutboxRow) -> None:
         now = self.clock.now()
         wanted = self.store.read(lambda tx: self.lives.is_wanted(tx, row, now))
+        row = replace(row, deadline_at=self.store.read(lambda tx: self.lives.deadline(tx, row, now)))
         targets = [one for one in self.targets(row.registration_id) if Purpose.NOTICE in one.purposes]
         if not wanted or is_lapsed(row, now) or not targets:
             await self.store.transact(lambda tx: tx.outbox.remove(row.id))
             return
+        results = []
         for target in targets:
             outcome = self.answer(row, target)
             if outcome is None:
@@ -184,7 +186,8 @@ class World:
                 )
                 return
             self.sent.append(Sent(now, row.kind, row.generation, row.step, target.token.reveal()))
-            await self.lives.push_settled(row, target, outcome, lambda tx: tx.outbox.remove(row.id))
+            results.append((target, outcome))
+        await self.lives.push_settled(row, results, lambda tx: tx.outbox.remove(row.id))
 
     def life(self, registration: PushRegistration) -> Life:
         life = self.store.read(lambda tx: tx.lives.get(registration.id))

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.couriers import ALERT, DAY, VOIP, World, courier_of, in_real_time, policy, running_world
+from tests.system.couriers import (
+    ALERT,
+    DAY,
+    VOIP,
+    World,
+    courier_of,
+    courier_to,
+    in_real_time,
+    policy,
+    running_world,
+)
 from tests.system.pushing import service_for, target
 from wakerobin.core.pushes import (
     PushType,
@@ -65,6 +75,10 @@ async def test_a_renewal_shows_nothing_and_is_noted_as_handed_over(world: World)
     assert push.push_type == "background"
     assert push.payload["aps"] == {"content-available": 1}
     assert push.headers["apns-expiration"] == "0"
+    assert "apns-collapse-id" not in push.headers
+    ours = push.payload["wakerobin"]
+    # Not stored on the way, and of use to the phone until the end all the same.
+    assert ours["expires_at"] == ours["life"]["expires_at"] == world.life(registration).expires_at // 1000
     assert world.life(registration).renewal_sent_at == world.clock.now()
 
 
@@ -186,6 +200,99 @@ async def test_of_two_targets_the_accepted_one_is_not_pushed_again(world: World)
     sent = sorted((push.token, push.status) for push in world.pns.pushes)
     assert sent == [(ALERT, 200), (other, 200), (other, 503)]
     assert world.told(registration).count("notice-sent") == 2
+
+
+async def test_a_settled_target_is_not_pushed_again_after_a_restart(pns: FakePns) -> None:
+    clock, store = ManualClock(), MemoryStore()
+    other = "cc" * 32
+    async with running_world(pns, clock, store) as world:
+        registration = await world.enrol(target(ALERT), target(other))
+        pns.of(other, Refuse(status=503, reason="Shutdown", retry_after="60"))
+        await world.decide(registration, PushType.EXPIRY_WARNING, deadline_at=clock.now() + HOUR)
+        await world.until(lambda: (world.waiting() or 0) == clock.now() + MINUTE)
+    async with running_world(pns, clock, store.restarted()) as world:
+        await world.until(lambda: world.waiting() is None, within=HOUR)
+        assert world.told(registration).count("warning-sent") == 2
+    sent = sorted((push.token, push.status) for push in pns.pushes)
+    assert sent == [(ALERT, 200), (other, 200), (other, 503)]
+
+
+async def test_a_use_while_a_push_waits_for_its_turn_keeps_it_from_leaving(pns: FakePns) -> None:
+    async with running_world(pns, rate=0.2) as world:
+        first, second = await world.enrol(target("11" * 32)), await world.enrol(target("22" * 32))
+        end = world.clock.now() + DAY
+        await world.decide(first, PushType.EXPIRY_WARNING, deadline_at=end)
+        await world.decide(second, PushType.EXPIRY_WARNING, deadline_at=end + 1)
+        await in_real_time(lambda: len(pns.pushes) == 1)
+        await world.clock.settle()
+        await world.lives.use(second.id, "opened")  # its warning is in the paced queue
+        await world.until(lambda: world.waiting() is None)
+        await world.clock.run_until(world.clock.now() + MINUTE)
+        assert [push.token for push in pns.pushes] == ["11" * 32]
+        assert "warning-failed" not in world.told(second)
+
+
+async def test_an_outage_of_ours_does_not_shorten_the_last_warning(pns: FakePns) -> None:
+    clock, store = ManualClock(), MemoryStore()
+    async with running_world(pns, clock, store) as world:
+        registration = await world.enrol(capabilities={"background_refresh": False})
+        clock.advance(7 * DAY - HOUR)
+        pns.always(Refuse(status=503, reason="ServiceUnavailable"))
+        await world.lives.fire(clock.now())
+        await world.clock.run_until(clock.now() + 2 * HOUR)
+        await world.lives.fire(clock.now())
+        await world.lives.downtime.beat(clock.now())
+    clock.advance(5 * DAY)
+    pns.always(None)
+    before = len(pns.pushes)
+    async with running_world(pns, clock, store.restarted()) as world:
+        await world.until(lambda: "warning-sent" in world.told(registration), within=HOUR)
+        assert world.life(registration).warning_settled
+    (warning,) = pns.pushes[before:]
+    ours = warning.payload["wakerobin"]
+    assert ours["expires_at"] > clock.now() // 1000
+    assert warning.headers["apns-expiration"] == str(ours["expires_at"])
+
+
+async def test_a_push_service_that_does_not_answer_holds_up_no_other_app(
+    pns: FakePns, tmp_path: Path
+) -> None:
+    clock, store = ManualClock(), MemoryStore()
+    lives = Lives(store, clock, policy, lambda _id: False)
+    (tmp_path / "other").mkdir()
+    pns.always(Silence())
+    async with (
+        FakePns(tmp_path / "other") as other,
+        service_for(pns, store=store, clock=clock, timers=clock) as silent,
+        service_for(other, store=store, clock=clock, timers=clock) as well,
+    ):
+        courier = courier_to(store, clock, lives, {"phone": silent, "other": well}, cap=5)
+        idle = asyncio.ensure_future(asyncio.sleep(0))
+        world = World(clock, store, lives, courier, other, well, idle)
+        many = [await world.enrol(target(f"{number:064x}")) for number in range(20)]
+        one = await world.enrol(target(ALERT), app="other")
+        for registration in [*many, one]:
+            await world.decide(registration, PushType.EXPIRED, deadline_at=clock.now() + DAY)
+        running = asyncio.ensure_future(courier.run())
+        await other.wait_for(lambda push: push.token == ALERT)  # with the clock standing still
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_push_service_that_is_down_is_asked_by_one_push_at_a_time(pns: FakePns) -> None:
+    async with running_world(pns) as world:
+        registrations = [await world.enrol(target(f"{number:064x}")) for number in range(40)]
+        pns.always(Refuse(status=500, reason="InternalServerError", retry_after="1"))
+        for registration in registrations:
+            await world.decide(registration, PushType.EXPIRED, deadline_at=world.clock.now() + DAY)
+        await in_real_time(lambda: len(pns.pushes) >= 5)
+        await world.clock.settle()
+        first = len(pns.pushes)
+        await world.clock.run_until(world.clock.now() + 2 * MINUTE)
+        assert first + 3 <= len(pns.pushes) <= first + 12, "the rest waits, and a probe goes now and then"
+        pns.always(None)
+        await world.until(lambda: world.waiting() is None, within=2 * HOUR)
+        assert sum(push.is_accepted for push in pns.pushes) == 40
 
 
 async def test_many_rows_go_out_once_each_and_no_more_at_once_than_the_lane_allows(pns: FakePns) -> None:

@@ -10,20 +10,24 @@ import pytest
 
 from tests.contract.stores import ENGINES, Engine, opened
 from tests.system.lives_world import (
+    CALL,
     DAY,
     END,
     HOUR,
     MINUTE,
+    NOTICE,
     World,
 )
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.lifetime import LifetimePolicy
-from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, Unavailable
+from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone, Unavailable
 from wakerobin.core.values import (
     Duration,
     Ended,
+    PushTarget,
 )
 from wakerobin.ports.options import LifetimeOptions
+from wakerobin.ports.store import OutboxRow
 from wakerobin.services.lives import policy_of
 from wakerobin.services.lives.downtime import DowntimeRecord
 from wakerobin.testing.clock import START
@@ -135,6 +139,53 @@ async def test_a_life_that_comes_due_while_the_server_is_down_is_warned_first(wo
     assert world.life(phone).ended is None
     await world.run_until(START + 10 * DAY + HOUR)
     assert world.life(phone).ended is Ended.EXPIRED
+
+
+async def test_an_outage_in_the_grace_of_a_life_does_not_use_up_its_last_warning(world: World) -> None:
+    phone = await world.enrol()
+    world.answer = lambda row, target: None
+    await world.run_until(END + HOUR)
+    await world.lives.downtime.beat(END + HOUR)
+    world.clock.advance(4 * DAY)
+    world.restart(world.store)
+    up = world.clock.now()
+    await world.run_until(up + HOUR)  # the courier may be the first to look, before the gap is written down
+    assert world.life(phone).ended is None
+    await world.lives.downtime.start(up)
+    world.answer = type(world).answer
+    await world.run_until(up + 2 * HOUR)
+    (warning,) = [sent for sent in world.sent if sent.kind is PushType.EXPIRY_WARNING]
+    assert world.life(phone).ended is None
+    await world.run_until(warning.at + HOUR)
+    assert world.life(phone).ended is Ended.EXPIRED
+    assert "grace-over" not in world.story(phone)
+
+
+async def test_a_warning_that_one_token_refuses_is_owed_to_the_other(world: World) -> None:
+    phone = await world.enrol(tokens=(("voip", CALL), ("gone", NOTICE), ("there", NOTICE)))
+    await world.run_until(END - HOUR - 1)
+    row_of: list[OutboxRow] = []
+
+    def answer(row: OutboxRow, target: PushTarget) -> Outcome | None:
+        if row.kind is PushType.EXPIRY_WARNING:
+            row_of.append(row)
+            return None
+        return Accepted()
+
+    world.answer = answer
+    await world.run_until(END - HOUR)
+    row = row_of[-1]
+    gone, there = world.targets(phone.id)[1:]
+    await world.lives.push_settled(row, [(gone, Rejected("BadTopic"))], is_over=False)
+    assert not world.life(phone).warning_settled
+    await world.lives.push_settled(row, [(gone, TargetGone("Unregistered"))], is_over=False)
+    assert not world.life(phone).warning_settled
+    trouble = Unavailable("lapsed", processed=False)
+    refused = (gone, Rejected("BadTopic"))
+    await world.lives.push_settled(row, [refused, (there, trouble)])
+    assert not world.life(phone).warning_settled, "one of them was only out of reach"
+    await world.lives.push_settled(row, [(there, Rejected("BadTopic"))])
+    assert world.life(phone).warning_settled
 
 
 async def test_downtime_is_remembered_over_restarts_and_forgotten_when_no_grace_can_need_it(

@@ -19,9 +19,8 @@ from tests.system.lives_world import (
     World,
 )
 from wakerobin.core.pushes import PushType, TargetGone
-from wakerobin.core.values import (
-    Ended,
-)
+from wakerobin.core.values import Ended, PushRegistration
+from wakerobin.ports.store import Transaction
 from wakerobin.testing.clock import START
 
 GONE = TargetGone("Unregistered")
@@ -77,10 +76,16 @@ async def test_the_last_target_gone_ends_the_life_at_once_and_silently(world: Wo
     assert world.credentials(phone) is None
 
 
-async def test_one_deleted_app_gives_its_binding_up_at_once(world: World) -> None:
+async def test_a_deleted_app_ends_at_once_and_its_binding_waits_for_the_guard(world: World) -> None:
     phone = await world.enrol(tokens=(("only", CALL | NOTICE),))
     await world.lives.target_gone(world.targets(phone.id)[0], GONE)
+    assert world.life(phone).ended is Ended.TARGETS_GONE
+    assert world.targets(phone.id) == []
+    await world.run_until(START + 5 * MINUTE - 1)
+    assert world.unregisters() == []
+    await world.run_until(START + 5 * MINUTE)
     assert len(world.unregisters()) == 1
+    assert world.credentials(phone) is None
 
 
 async def test_a_refusal_older_than_the_tokens_report_is_ignored(world: World) -> None:
@@ -123,7 +128,7 @@ async def test_an_accepted_push_clears_a_suspicion(world: World) -> None:
     assert (target.refused_at, target.accepted_at) == (0, START + HOUR)
 
 
-async def test_many_refusals_at_once_are_our_fault_and_all_but_the_first_are_undone(world: World) -> None:
+async def test_many_refusals_at_once_are_our_fault_and_all_of_them_are_undone(world: World) -> None:
     phones = [await world.enrol(f"p{n}", tokens=(("only", CALL | NOTICE),)) for n in range(12)]
     before = [world.life(phone) for phone in phones]
     for phone in phones[:9]:
@@ -133,9 +138,7 @@ async def test_many_refusals_at_once_are_our_fault_and_all_but_the_first_are_und
     for phone in phones[9:]:
         await world.lives.target_gone(world.targets(phone.id)[0], GONE)
         assert world.life(phone).ended is None
-    # The first was taken at its word, and its credentials are gone: the app enrols again.
-    assert world.life(phones[0]).ended is Ended.TARGETS_GONE
-    for phone, was in zip(phones[1:9], before[1:9], strict=True):
+    for phone, was in zip(phones[:9], before[:9], strict=True):
         life = world.life(phone)
         assert (life.ended, life.expires_at, life.generation) == (None, was.expires_at, 2)
         assert [target.token.reveal() for target in world.targets(phone.id)] == [
@@ -144,9 +147,28 @@ async def test_many_refusals_at_once_are_our_fault_and_all_but_the_first_are_und
         assert world.credentials(phone) is not None
         assert "targets-restored" in world.story(phone)
     await world.run_until(START + HOUR)
-    assert len(world.unregisters()) == 1
+    assert world.unregisters() == []
     await world.run_until(END)
-    assert all(world.life(phone).ended is Ended.EXPIRED for phone in phones[1:])
+    assert all(world.life(phone).ended is Ended.EXPIRED for phone in phones)
+
+
+async def test_a_removal_is_not_undone_where_the_installation_has_enrolled_again(world: World) -> None:
+    phone = await world.enrol("again", tokens=(("old", CALL | NOTICE),))
+    others = [await world.enrol(f"p{n}", tokens=(("only", CALL | NOTICE),)) for n in range(10)]
+    await world.lives.target_gone(world.targets(phone.id)[0], GONE)
+    anew = replace(phone, id=0, public_id="pr_anew")
+
+    def enrol_again(tx: Transaction) -> PushRegistration:
+        registration = tx.registrations.add(anew)
+        world.lives.begin_in(tx, registration, world.clock.now())
+        return registration
+
+    successor = await world.store.transact(enrol_again)
+    for other in others:
+        await world.lives.target_gone(world.targets(other.id)[0], GONE)
+    assert all(world.life(other).ended is None for other in others)
+    assert world.life(phone).ended is Ended.TARGETS_GONE
+    assert world.life(successor).ended is None
 
 
 async def test_a_target_among_others_comes_back_too(world: World) -> None:

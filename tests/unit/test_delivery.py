@@ -196,14 +196,6 @@ def test_the_guard_lets_go_when_the_window_has_passed() -> None:
     assert guard.judge("a/apns", target(50), GONE, NOW + 5 * MINUTE) is TargetVerdict.GONE
 
 
-def test_a_second_refused_token_may_be_the_beginning_of_many() -> None:
-    guard = TargetGuard()
-    guard.judge("a/apns", target(1), GONE, NOW)
-    assert not guard.others_refused("a/apns", target(1), NOW)
-    guard.judge("a/apns", target(2), GONE, NOW + 1)
-    assert guard.others_refused("a/apns", target(2), NOW + 1)
-
-
 def test_what_is_remembered_is_bounded() -> None:
     guard = TargetGuard(GuardPolicy(most_remembered=5))
     for n in range(100):

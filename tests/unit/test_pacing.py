@@ -1,4 +1,4 @@
-"""The token bucket and the back-off, by their laws."""
+"""The token bucket, the back-off and the breaker, by their laws."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wakerobin.core.pacing import Backoff, TokenBucket
+from wakerobin.core.pacing import Backoff, Breaker, TokenBucket
 
 
 def test_a_full_bucket_lets_a_burst_go_at_once_and_then_asks_to_wait() -> None:
@@ -142,3 +142,33 @@ def test_the_default_is_the_one_of_rfc_5626() -> None:
 def test_a_back_off_without_a_sound_range_is_a_bug(first: float, most: float) -> None:
     with pytest.raises(ValueError, match="back-off"):
         Backoff(first, most)
+
+
+def test_a_breaker_opens_after_failures_in_a_row_only() -> None:
+    breaker = Breaker(failures=3, backoff=Backoff(1.0, 4.0))
+    assert [breaker.failed(10.0, 1.0), breaker.failed(10.0, 1.0)] == [False, False]
+    breaker.succeeded()
+    assert [breaker.failed(10.0, 1.0) for _ in range(3)] == [False, False, True]
+    assert breaker.room(10.0) == 0
+
+
+def test_an_open_breaker_lets_one_request_find_out_with_growing_pauses() -> None:
+    breaker = Breaker(failures=1, backoff=Backoff(1.0, 4.0))
+    now, pauses = 0.0, []
+    for _ in range(4):
+        breaker.failed(now, 1.0)
+        assert not breaker.failed(now, 1.0), "what was under way when it opened is no news"
+        opened = now
+        while breaker.room(now) == 0:
+            now += 0.25
+        assert breaker.room(now) == 1
+        pauses.append(now - opened)
+    assert pauses == [1.0, 2.0, 4.0, 4.0]
+
+
+def test_a_service_that_serves_again_closes_the_breaker() -> None:
+    breaker = Breaker(failures=1)
+    assert breaker.room(0.0) is None
+    breaker.failed(0.0, 1.0)
+    breaker.succeeded()
+    assert breaker.room(0.0) is None

@@ -198,11 +198,6 @@ class TargetGuard:
         seen.is_tripped = seen.is_tripped and self._trips(seen)
         return seen.is_tripped
 
-    def others_refused(self, credential: str, target: PushTarget, now: int) -> bool:
-        """Whether another token was refused within the window: this may be the beginning of many."""
-        refused = self._seen(credential, now).refused
-        return len(refused) > (1 if hash(target.token) in refused else 0)
-
     def _trips(self, seen: _Credential) -> bool:
         refused = len(seen.refused)
         total = refused + len(seen.accepted)

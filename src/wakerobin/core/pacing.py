@@ -96,3 +96,34 @@ class Backoff:
         bound, so that clients that failed together do not come back together.
         """
         return self.upper_bound(attempt) * (0.5 + 0.5 * min(1.0, max(0.0, jitter)))
+
+
+class Breaker:
+    """Stops asking a service after failures in a row, then lets one request at a time find out; in memory."""
+
+    def __init__(self, failures: int = 5, backoff: Backoff = Backoff(first_s=1.0, most_s=30.0)) -> None:
+        self._most = failures
+        self._backoff = backoff
+        self._failures = 0
+        self._until = 0.0
+
+    def room(self, now: float) -> int | None:
+        """Return how many requests may be out: None for no limit, 0 while it is open, then 1."""
+        if self._failures < self._most:
+            return None
+        return 1 if now >= self._until else 0
+
+    def failed(self, now: float, jitter: float) -> bool:
+        """Count a failure at `now`; True where this one opens it. Those of before it opened count once."""
+        if now < self._until:
+            return False
+        self._failures += 1
+        if self._failures < self._most:
+            return False
+        self._until = now + self._backoff.delay(self._failures - self._most, jitter)
+        return self._failures == self._most
+
+    def succeeded(self) -> None:
+        """The service serves: close it."""
+        self._failures = 0
+        self._until = 0.0

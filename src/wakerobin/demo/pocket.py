@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wakerobin.core.pushes import Accepted, Outcome, PushMessage, PushType
 from wakerobin.ports.clock import Clock, Timers
-from wakerobin.ports.push import Attempt
+from wakerobin.ports.push import Attempt, always_wanted
 
 WAKES_AFTER_S = 3.0
 
@@ -45,8 +45,14 @@ class Pocket:
         """Take it, and wake the app if it is a silent one."""
         return self._take(message)
 
-    def begin(self, message: PushMessage, deadline: float, on_outcome: Callable[[Outcome], None]) -> Attempt:
-        """Take it as `send` does."""
+    def begin(
+        self,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: Callable[[Outcome], None],
+        is_wanted: Callable[[], bool] = always_wanted,
+    ) -> Attempt:
+        """Take it as `send` does, at once."""
         on_outcome(self._take(message))
         return _Taken()
 

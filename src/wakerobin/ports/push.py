@@ -8,6 +8,11 @@ from typing import Protocol
 from wakerobin.core.pushes import Outcome, PushMessage
 
 
+def always_wanted() -> bool:
+    """Say of a push that nothing can make it unwanted before its deadline."""
+    return True
+
+
 class Attempt(Protocol):
     """A push that is being tried."""
 
@@ -28,10 +33,17 @@ class PushService(Protocol):
         """
         ...
 
-    def begin(self, message: PushMessage, deadline: float, on_outcome: Callable[[Outcome], None]) -> Attempt:
+    def begin(
+        self,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: Callable[[Outcome], None],
+        is_wanted: Callable[[], bool] = always_wanted,
+    ) -> Attempt:
         """Try as `send` does, without awaiting: `on_outcome` is called once, perhaps before this returns.
 
-        A call is on the wire when this returns, if a call connection is free.
+        A call is on the wire when this returns, if a call connection is free. What waits for its turn is
+        asked `is_wanted` right before it leaves; where it is not, it ends as Unavailable, not processed.
         """
         ...
 

@@ -33,6 +33,8 @@ class OutboxRow:
     attempts: int = 0
     payload: dict[str, Any] = field(default_factory=dict)
     """What the sender needs beside the rows it reads itself (e.g. the end that a warning announces)."""
+    app: str = field(default="", compare=False)
+    """The app of its registration: filled in by the store."""
 
     def __hash__(self) -> int:
         return hash((self.registration_id, self.generation, self.kind, self.step))
@@ -220,15 +222,27 @@ class Outbox(Protocol):
         """Add it. False: this (registration, generation, kind, step) was decided before; nothing changes."""
         ...
 
-    def due(self, lane: Lane, now: int, limit: int) -> list[OutboxRow]:
-        """Return rows of a lane with `not_before` ≤ now and no lease, the earliest deadline first."""
+    def queues(self) -> list[tuple[Lane, str]]:
+        """Return each lane and app of which a row is there, due or not."""
+        ...
+
+    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
+        """Return rows of a lane with `not_before` ≤ now and no lease, the earliest deadline first.
+
+        `app`: only that app's; None: of all.
+        """
         ...
 
     def lease(self, row_id: int, until: int) -> None:
         """Hide a row from `due` until then: it is being sent. Leases of an earlier run do not count."""
         ...
 
-    def postpone(self, row_id: int, not_before: int, attempts: int) -> None: ...
+    def postpone(
+        self, row_id: int, not_before: int, attempts: int, payload: dict[str, Any] | None = None
+    ) -> None:
+        """Try it again later, without its lease; a `payload` replaces the one it has."""
+        ...
+
     def remove(self, row_id: int) -> None: ...
     def void(self, registration_id: int, below_generation: int) -> int:
         """Remove rows of older generations; returns how many."""

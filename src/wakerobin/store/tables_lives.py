@@ -78,17 +78,36 @@ class OutboxTable:
         }
         return self._session.insert("outbox", _OUTBOX["add"], values) > 0
 
-    def due(self, lane: Lane, now: int, limit: int) -> list[OutboxRow]:
+    def queues(self) -> list[tuple[Lane, str]]:
+        found: list[tuple[Lane, str]] = []
+        row = self._session.one(_OUTBOX["first_queue"])
+        while row is not None:
+            found.append((Lane(row[0]), row[1]))
+            row = self._session.one(_OUTBOX["next_queue"], lane=row[0], app=row[1])
+        return found
+
+    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
+        if app is None:
+            apps = [app for of, app in self.queues() if of is lane]
+            every = [row for app in apps for row in self.due(lane, now, limit, app)]
+            return sorted(every, key=lambda row: (row.deadline_at, row.id))[:limit]
         ready = self._session.all(_OUTBOX["ready"], now=now, limit=_FEW)[0][0]
         due = _OUTBOX["due_of_few"] if ready < _FEW else _OUTBOX["due"]
-        rows = self._session.all(due, lane=lane, now=now, limit=limit)
+        rows = self._session.all(due, lane=lane, app=app, now=now, limit=limit)
         return [_outbox_row(row) for row in rows]
 
     def lease(self, row_id: int, until: int) -> None:
         self._session.write("outbox", _OUTBOX["lease"], {"id": row_id, "until": until})
 
-    def postpone(self, row_id: int, not_before: int, attempts: int) -> None:
-        values = {"id": row_id, "not_before": not_before, "attempts": attempts}
+    def postpone(
+        self, row_id: int, not_before: int, attempts: int, payload: dict[str, Any] | None = None
+    ) -> None:
+        values = {
+            "id": row_id,
+            "not_before": not_before,
+            "attempts": attempts,
+            "payload": None if payload is None else to_json(payload),
+        }
         self._session.write("outbox", _OUTBOX["postpone"], values)
 
     def remove(self, row_id: int) -> None:
@@ -174,4 +193,5 @@ def _outbox_row(row: Row) -> OutboxRow:
         deadline_at=row[7],
         attempts=row[8],
         payload=from_json(row[9]),
+        app=row[10],
     )

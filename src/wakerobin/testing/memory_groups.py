@@ -233,12 +233,18 @@ class MemoryOutbox:
         key = _decision(row)
         if self._rows.where(lambda other: _decision(other) == key):
             return False
-        stored = replace(row, id=self._rows.next_id(), payload=_through_json(row.payload))
+        app = self._all.registration.rows[row.registration_id].app
+        stored = replace(row, id=self._rows.next_id(), payload=_through_json(row.payload), app=app)
         self._rows.put(stored.id, stored)
         return True
 
-    def due(self, lane: Lane, now: int, limit: int) -> list[OutboxRow]:
-        rows = self._rows.where(lambda row: LANES[row.kind] is lane and self._try_at(row) <= now)
+    def queues(self) -> list[tuple[Lane, str]]:
+        return sorted({(LANES[row.kind], row.app) for row in self._rows.rows.values()})
+
+    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
+        rows = self._rows.where(
+            lambda row: LANES[row.kind] is lane and app in (None, row.app) and self._try_at(row) <= now
+        )
         first = sorted(rows, key=lambda row: (row.deadline_at, row.id))[:limit]
         return [replace(row, payload=_through_json(row.payload)) for row in first]
 
@@ -246,11 +252,15 @@ class MemoryOutbox:
         if row_id in self._rows.rows:
             self._leases.put(row_id, until)
 
-    def postpone(self, row_id: int, not_before: int, attempts: int) -> None:
+    def postpone(
+        self, row_id: int, not_before: int, attempts: int, payload: dict[str, Any] | None = None
+    ) -> None:
         row = self._rows.rows.get(row_id)
         if row is not None:
             self._leases.drop(row_id)
-            self._rows.put(row_id, replace(row, not_before=not_before, attempts=attempts))
+            payload = row.payload if payload is None else _through_json(payload)
+            later = replace(row, not_before=not_before, attempts=attempts, payload=payload)
+            self._rows.put(row_id, later)
 
     def remove(self, row_id: int) -> None:
         self._rows.drop(row_id)

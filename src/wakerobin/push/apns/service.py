@@ -11,6 +11,7 @@ from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGone, Unavailable
 from wakerobin.ports.options import ApnsOptions
+from wakerobin.ports.push import always_wanted
 from wakerobin.push.apns import notification
 from wakerobin.push.apns.verdicts import Consequence, judge
 from wakerobin.push.connection import (
@@ -101,9 +102,18 @@ class ApnsService:
         self.begin(message, deadline, on_outcome)
         return await future
 
-    def begin(self, message: PushMessage, deadline: float, on_outcome: OnOutcome) -> ApnsAttempt:
-        """As `send`, without awaiting: a call is on the wire when this returns, if a connection is free."""
-        attempt = ApnsAttempt(self, message, deadline, on_outcome)
+    def begin(
+        self,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: OnOutcome,
+        is_wanted: Callable[[], bool] = always_wanted,
+    ) -> ApnsAttempt:
+        """As `send`, without awaiting: a call is on the wire when this returns, if a connection is free.
+
+        Bulk is asked `is_wanted` when its turn has come: pacing may have held it for seconds.
+        """
+        attempt = ApnsAttempt(self, message, deadline, on_outcome, is_wanted)
         refusal = self._refusal(message)
         body = notification.body(message)
         if refusal is not None:
@@ -163,15 +173,21 @@ class ApnsService:
 class ApnsAttempt:
     """One push on its way, through one environment of Apple's or both."""
 
-    __slots__ = ("_deadline", "_message", "_on_outcome", "_pool", "_request", "_service")
+    __slots__ = ("_deadline", "_is_wanted", "_message", "_on_outcome", "_pool", "_request", "_service")
 
     def __init__(
-        self, service: ApnsService, message: PushMessage, deadline: float, on_outcome: OnOutcome
+        self,
+        service: ApnsService,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: OnOutcome,
+        is_wanted: Callable[[], bool],
     ) -> None:
         self._service = service
         self._message = message
         self._deadline = deadline
         self._on_outcome = on_outcome
+        self._is_wanted = is_wanted
         self._pool: Pool | None = None
         self._request: Request | None = None
 
@@ -195,6 +211,7 @@ class ApnsAttempt:
             on_done=on_done,
             is_urgent=is_call,
             may_repeat=is_call,  # the app knows a call again by its id
+            is_wanted=None if is_call else self._is_wanted,
         )
         pool.submit(self._request)
 

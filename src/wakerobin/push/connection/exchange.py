@@ -47,6 +47,8 @@ class Request:
     on_done: Callable[[Result], None]
     is_urgent: bool = False
     may_repeat: bool = False
+    is_wanted: Callable[[], bool] | None = None
+    """Asked before it leaves, if it had to wait; None: it is wanted until its deadline."""
 
     is_done: bool = field(default=False, init=False)
     is_withdrawn: bool = field(default=False, init=False)
@@ -55,6 +57,12 @@ class Request:
     was_repeated: bool = field(default=False, init=False)
     is_uncertain: bool = field(default=False, init=False)
     """A copy was lost of which nobody knows whether it was processed."""
+
+    def may_leave(self) -> bool:
+        """Whether it is to be sent now; one that is not wanted any more ends here."""
+        if not self.is_done and self.is_wanted is not None and not self.is_wanted():
+            self.finish(Failure("not wanted any more", None if self.is_uncertain else False))
+        return not self.is_done
 
     def finish(self, result: Result) -> None:
         """Report the result, unless one was reported."""

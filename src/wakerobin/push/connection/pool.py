@@ -232,13 +232,16 @@ class Pool:
             if connection is None:
                 self._open_bulk()
                 return
+            if self._bulk[0].is_done:
+                self._bulk.popleft()
+                continue
             now = self._around.clock.monotonic()
             wait = self._bucket.take(now)
             if wait > 0.0:
                 self._wake_at(now + max(wait, _QUANTUM_S))
                 return
             request = self._bulk.popleft()
-            if not request.is_done:
+            if request.may_leave():
                 self._bulk_out += 1
                 connection.send(request)
 

@@ -20,7 +20,7 @@ from wakerobin.core.pushes import Accepted, Outcome, PushMessage, PushType, Reje
 from wakerobin.core.values import PushTarget
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.push import Attempt
-from wakerobin.services.courier.lanes import Around, count
+from wakerobin.services.courier.around import Around, count
 
 OnOutcome: TypeAlias = Callable[[PushMessage, Outcome], None]
 
@@ -164,7 +164,12 @@ class CallPushes:
             if push.outcome is None or push.began > now - _REMEMBERED_S:
                 return
             del self._pushes[key]
-            self._of_call.pop(_call_id(push.message), None)
+            call_id = _call_id(push.message)
+            left = [other for other in self._of_call.get(call_id, ()) if other is not push]
+            if left:
+                self._of_call[call_id] = left  # pushed later, when a phone's flow had turned out dead
+            else:
+                self._of_call.pop(call_id, None)
 
 
 def _call_id(message: PushMessage) -> str:

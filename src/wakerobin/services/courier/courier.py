@@ -13,8 +13,9 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.push import PushService
 from wakerobin.ports.store import Store
 from wakerobin.ports.texts import Texts
+from wakerobin.services.courier.around import Around
 from wakerobin.services.courier.calls import CallPushes, OnOutcome
-from wakerobin.services.courier.lanes import Around, LaneOptions, Lanes
+from wakerobin.services.courier.lanes import LaneOptions, Lanes
 from wakerobin.services.lives import Lives
 
 

@@ -1,28 +1,25 @@
-"""The outbox, carried out: rows are leased, read again right before the socket, tried, and settled.
+"""The outbox, lane by lane: rows are leased when they are due and their lane has room for them.
 
-A row is one decision for all targets of a registration. Each target is settled once, by
-`core.delivery`; the row goes with its last target, in the same transaction.
+Each app has lanes of its own: a push service that does not answer holds up no other.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from wakerobin import log, metrics
-from wakerobin.core.delivery import Again, DeliveryPolicy, decide, is_lapsed
 from wakerobin.core.errors import StoreUnavailableError
-from wakerobin.core.ids import Entropy
-from wakerobin.core.pushes import LANES, Lane, Outcome, PushMessage, Rejected, Unavailable
-from wakerobin.core.values import Provider, PushTarget
-from wakerobin.ports.clock import Clock, Timers
-from wakerobin.ports.push import PushService
-from wakerobin.ports.store import OutboxRow, Store, Transaction
-from wakerobin.ports.texts import Texts
-from wakerobin.services.courier.messages import Addressee, message_for, targets_for
-from wakerobin.services.lives import Lives
+from wakerobin.core.pacing import Breaker
+from wakerobin.core.pushes import LANES, Lane, Outcome, Rejected, Throttled, Unavailable
+from wakerobin.ports.store import OutboxRow, Transaction
+from wakerobin.services.courier.around import Around
+from wakerobin.services.courier.carrying import Carrier
+
+Queue: TypeAlias = tuple[Lane, str]
+"""A lane of an app."""
 
 _log = log.get("courier")
 
@@ -43,7 +40,7 @@ def _default_caps() -> dict[Lane, int]:
 
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
-    """How many rows of each lane are out at once, and how long one try may take; milliseconds.
+    """How many rows of each lane of an app are out at once, and how long one try may take; milliseconds.
 
     The order of the lanes is that in which they are served.
     """
@@ -56,34 +53,17 @@ class LaneOptions:
         return hash((self.attempt, self.lease))
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What the courier needs of the rest of the server."""
-
-    store: Store
-    clock: Clock
-    timers: Timers
-    texts: Texts
-    service: Callable[[str, Provider], PushService | None]
-    """The push service of an app, None where the app has none."""
-    lives: Lives
-    entropy: Entropy
-    policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
-
-    def jitter(self) -> float:
-        """Return a random number from 0 to 1."""
-        return int.from_bytes(self.entropy(4), "big") / 2**32
-
-
 class Lanes:
     """Everything but calls, lane by lane."""
 
     def __init__(self, around: Around, options: LaneOptions) -> None:
         self._around = around
         self._options = options
-        self._out: dict[Lane, set[int]] = {lane: set() for lane in options.caps}
-        self._settled: dict[int, set[int]] = {}
-        """Row to the targets that are settled while others of the row are not."""
+        self._carrier = Carrier(around, options.attempt, self._answered)
+        self._order = {lane: place for place, lane in enumerate(options.caps)}
+        self._out: dict[Queue, set[int]] = {}
+        self._breakers: dict[str, Breaker] = {}
+        """One for each app: of its credential, and of the service behind it."""
         self._is_behind = False
         """Whether more may be due than there was room for: then room is worth a look."""
         self._woken = asyncio.Event()
@@ -115,40 +95,55 @@ class Lanes:
     async def _claim(self) -> list[OutboxRow]:
         """Lease what is due and has room."""
         now = self._around.clock.now()
-        rooms = {lane: self._room(lane) for lane in self._options.caps}
         self._is_behind = True
-        if not any(rooms.values()) or not self._has_due(now):
+        rooms = self._rooms(now)
+        if not any(rooms.values()):
             return []
         rows = await self._around.store.transact(lambda tx: self._claim_in(tx, rooms, now))
-        claimed = Counter(LANES[row.kind] for row in rows)
-        self._is_behind = any(claimed[lane] == room for lane, room in rooms.items())
+        claimed = Counter(_queue(row) for row in rows)
+        self._is_behind = any(claimed[queue] == room for queue, room in rooms.items())
         for row in rows:
-            self._out[LANES[row.kind]].add(row.id)
+            self._out.setdefault(_queue(row), set()).add(row.id)
         return rows
 
-    def _has_due(self, now: int) -> bool:
-        next_due = self._around.store.read(lambda tx: tx.outbox.next_due())
-        return next_due is not None and next_due <= now
+    def _rooms(self, now: int) -> dict[Queue, int]:
+        """Return how many rows of each queue may be taken; nothing where none is due at all."""
 
-    def _claim_in(self, tx: Transaction, rooms: dict[Lane, int], now: int) -> list[OutboxRow]:
+        def look(tx: Transaction) -> list[Queue]:
+            next_due = tx.outbox.next_due()
+            return tx.outbox.queues() if next_due is not None and next_due <= now else []
+
+        queues = self._around.store.read(look)
+        queues.sort(key=lambda queue: self._order[queue[0]])
+        return {queue: self._room(queue) for queue in queues}
+
+    def _room(self, queue: Queue) -> int:
+        """Return how many rows of a queue may be taken now; 0 also where so few are not worth it."""
+        lane, app = queue
+        breaker = self._breakers.get(app)
+        probes = breaker.room(self._around.clock.monotonic()) if breaker else None
+        if probes is not None:
+            return max(0, probes - sum(len(out) for (_, other), out in self._out.items() if other == app))
+        cap = self._options.caps[lane]
+        room = cap - len(self._out.get(queue, ()))
+        return room if room * _REFILLS >= cap else 0
+
+    def _claim_in(self, tx: Transaction, rooms: dict[Queue, int], now: int) -> list[OutboxRow]:
         claimed: list[OutboxRow] = []
-        for lane, room in rooms.items():
-            out = self._out[lane]
-            due = tx.outbox.due(lane, now, room) if room else []
+        for queue, room in rooms.items():
+            if not room:
+                continue
+            lane, app = queue
+            out = self._out.get(queue, set())
+            due = tx.outbox.due(lane, now, room, app)
             if any(row.id in out for row in due):
                 # A row that is out longer than its lease is due again in the store, not here.
-                due = tx.outbox.due(lane, now, room + len(out))
+                due = tx.outbox.due(lane, now, room + len(out), app)
                 due = [row for row in due if row.id not in out][:room]
             for row in due:
                 tx.outbox.lease(row.id, now + self._options.lease)
             claimed += due
         return claimed
-
-    def _room(self, lane: Lane) -> int:
-        """Return how many rows of a lane may be taken now; 0 also where so few are not worth it."""
-        cap = self._options.caps[lane]
-        room = cap - len(self._out[lane])
-        return room if room * _REFILLS >= cap else 0
 
     async def _sleep(self) -> None:
         """Wait for the next row's time, a commit, or room in a lane."""
@@ -170,117 +165,29 @@ class Lanes:
         if "outbox" in groups:
             self._woken.set()
 
-    # Carrying one row.
+    # Carrying them.
 
     async def _carry(self, row: OutboxRow) -> None:
-        lane = LANES[row.kind]
         try:
-            await self._try(row)
+            await self._carrier.carry(row)
         except Exception:
             # A bug with one row must not stop the others; its lease keeps it from coming back at once.
             metrics.FAULTS.labels("courier").inc()
             _log.error("courier_fault", row=row.id, kind=row.kind, exc_info=True)
         finally:
-            self._out[lane].discard(row.id)
+            self._out[_queue(row)].discard(row.id)
             if self._is_behind:
                 self._woken.set()
 
-    async def _try(self, row: OutboxRow) -> None:
-        now = self._around.clock.now()
-        addressee = self._around.store.read(lambda tx: self._addressee(tx, row, now))
-        settled = self._settled.get(row.id, set())
-        targets = [t for t in addressee.targets if t.id not in settled] if addressee else []
-        if addressee is None or not targets:
-            await self._surely(lambda: self._around.store.transact(lambda tx: tx.outbox.remove(row.id)))
-            self._settled.pop(row.id, None)
-            return
-        if is_lapsed(row, now):
-            outcomes: list[Outcome] = [Unavailable("too late", processed=False)] * len(targets)
-        else:
-            messages = [message_for(row, addressee, t, self._around.texts, now) for t in targets]
-            # Nothing was awaited since the life was read: what leaves here is not superseded.
-            tries = [self._begin(message, row.deadline_at) for message in messages]
-            outcomes = [await one for one in tries]
-        await self._settle(row, list(zip(targets, outcomes, strict=True)))
-
-    def _addressee(self, tx: Transaction, row: OutboxRow, now: int) -> Addressee | None:
-        """Read whom a row is for; None if no one any more: a use, the end or a later push came between."""
-        if not self._around.lives.is_wanted(tx, row, now):
-            return None
-        registration = tx.registrations.get(row.registration_id)
-        account = tx.accounts.get(registration.account_id) if registration else None
-        view = self._around.lives.view(tx, registration) if registration else None
-        if registration is None or account is None or view is None:
-            return None
-        targets = targets_for(row.kind, tx.targets.of_registration(registration.id))
-        return Addressee(registration, account, view, targets)
-
-    def _begin(self, message: PushMessage, deadline_at: int) -> asyncio.Future[Outcome]:
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        began = self._around.clock.monotonic()
-
-        def on_outcome(outcome: Outcome) -> None:
-            count(message, outcome, self._around.clock.monotonic() - began)
-            if not future.done():
-                future.set_result(outcome)
-
-        service = self._around.service(message.app, message.target.provider)
-        if service is None:
-            on_outcome(Rejected(f"no {message.target.provider} in the settings of this app", ours=True))
-        else:
-            left = deadline_at - self._around.clock.now() if deadline_at else self._options.attempt
-            service.begin(message, began + min(left, self._options.attempt) / 1000, on_outcome)
-        return future
-
-    # Settling.
-
-    async def _settle(self, row: OutboxRow, results: list[tuple[PushTarget, Outcome]]) -> None:
-        around = self._around
-        again: list[Again] = []
-        done: list[tuple[PushTarget, Outcome]] = []
-        for target, outcome in results:
-            verdict = decide(row, outcome, around.clock.now(), around.jitter(), around.policy)
-            if isinstance(verdict, Again):
-                again.append(verdict)
-                _log.info("push_again", kind=row.kind, reason=getattr(outcome, "reason", ""))
-            else:
-                done.append((target, outcome))
-        for number, (target, outcome) in enumerate(done, 1):
-            is_last = not again and number == len(done)
-            await self._settle_target(row, target, outcome, is_last=is_last)
-        if again:
-            not_before, attempts = min(one.not_before for one in again), row.attempts + 1
-            await self._surely(
-                lambda: around.store.transact(lambda tx: tx.outbox.postpone(row.id, not_before, attempts))
-            )
-
-    async def _settle_target(
-        self, row: OutboxRow, target: PushTarget, outcome: Outcome, *, is_last: bool
-    ) -> None:
-        def also(tx: Transaction) -> None:
-            if is_last:
-                tx.outbox.remove(row.id)
-
-        await self._surely(lambda: self._around.lives.push_settled(row, target, outcome, also))
-        if is_last:
-            self._settled.pop(row.id, None)
-        else:
-            self._settled.setdefault(row.id, set()).add(target.id)
-
-    async def _surely(self, commit: Callable[[], Awaitable[None]]) -> None:
-        """Commit as soon as the store can: the push has left, and would leave again if this were lost."""
-        while True:
-            try:
-                await commit()
-            except StoreUnavailableError as error:
-                _log.warning("store_unavailable", reason=str(error))
-                await self._pause(_AFTER_A_FAULT, asyncio.Event())
-            else:
-                return
+    def _answered(self, app: str, outcome: Outcome) -> None:
+        """Stop asking a service that serves nobody, or refuses us, save for a probe now and then."""
+        breaker = self._breakers.setdefault(app, Breaker())
+        if isinstance(outcome, Unavailable) or (isinstance(outcome, Rejected) and outcome.ours):
+            if breaker.failed(self._around.clock.monotonic(), self._around.jitter()):
+                _log.warning("push_service_paused", app=app, reason=outcome.reason)
+        elif not isinstance(outcome, Throttled):
+            breaker.succeeded()
 
 
-def count(message: PushMessage, outcome: Outcome, seconds: float) -> None:
-    """Count a push by what the push service said of it."""
-    lane = message.lane.value
-    metrics.PUSHES.labels(message.target.provider.value, lane, type(outcome).__name__.lower()).inc()
-    metrics.PUSH_SECONDS.labels(lane).observe(seconds)
+def _queue(row: OutboxRow) -> Queue:
+    return LANES[row.kind], row.app

@@ -33,6 +33,8 @@ class Addressee:
     account: Account
     view: LifeView
     targets: tuple[PushTarget, ...]
+    """Those that are not settled yet."""
+    deadline_at: int
 
 
 def targets_for(kind: PushType, targets: list[PushTarget]) -> tuple[PushTarget, ...]:
@@ -47,12 +49,13 @@ def message_for(
     """Build the push of a row for one target. Its id is the same for every attempt."""
     registration, life = addressee.registration, addressee.view.life
     expires_at = _announced_end(row, now) or row.deadline_at
+    # A push that no push service may store (0) still means something to the phone until the end.
     head = PayloadHead(
         id=push_id(registration, row.generation, row.kind, row.step, target),
         registration=registration.public_id,
         generation=row.generation,
         sent_at=now,
-        expires_at=expires_at,
+        expires_at=expires_at or life.expires_at,
         stage=addressee.view.stage,
         life_expires_at=max(life.expires_at, _announced_end(row, now)),
     )

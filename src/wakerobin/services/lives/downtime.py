@@ -23,11 +23,17 @@ class DowntimeRecord:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._is_started = False
         self.gaps: Downtime = ()
 
     async def start(self, now: int) -> None:
         """Find out for how long nothing ran before now. To be awaited before any life is looked at."""
         self.gaps = await self._store.transact(_opened(now))
+        self._is_started = True
+
+    def known(self, tx: Transaction, now: int) -> Downtime:
+        """Return the gaps, also to those who ask before `start` has written down the last one."""
+        return self.gaps if self._is_started else _found(tx, now)
 
     async def beat(self, now: int) -> None:
         """Say that the server runs."""
@@ -36,14 +42,18 @@ class DowntimeRecord:
 
 def _opened(now: int) -> Callable[[Transaction], Downtime]:
     def work(tx: Transaction) -> Downtime:
-        ran_until, gaps = _read(tx)
-        if ran_until is not None and now - ran_until >= _SHORTEST:
-            gaps += ((ran_until, now),)
-        gaps = tuple((down, up) for down, up in gaps if up > now - _REMEMBERED)[-_MOST:]
+        gaps = _found(tx, now)
         _written(now, gaps)(tx)
         return gaps
 
     return work
+
+
+def _found(tx: Transaction, now: int) -> Downtime:
+    ran_until, gaps = _read(tx)
+    if ran_until is not None and now - ran_until >= _SHORTEST:
+        gaps += ((ran_until, now),)
+    return tuple((down, up) for down, up in gaps if up > now - _REMEMBERED)[-_MOST:]
 
 
 def _written(now: int, gaps: Downtime) -> Callable[[Transaction], None]:

@@ -6,7 +6,7 @@ released binding, the story) in one transaction. Nothing is sent here: the commi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from wakerobin.core.lifetime import (
     Tell,
     Use,
     begin,
+    deadline,
     decide,
     is_superseded,
     plan,
@@ -40,10 +41,11 @@ from wakerobin.services.lives import proofs, targets
 from wakerobin.services.lives.context import Surroundings, context_of, is_warnable
 from wakerobin.services.lives.downtime import DowntimeRecord
 from wakerobin.services.lives.effects import Apply, GrantedUntil, perform
-from wakerobin.services.lives.settlement import settlement
+from wakerobin.services.lives.settlement import Settled, event_of, line_of
 
 _log = log.get("lives")
 _NO_CONTEXT = Context(warnable=False, renewable=False)
+_LAST_WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,7 @@ class Lives:
         if not due:
             return 0
         held = frozenset(life.id for life in due if self._is_call_held(life.id))
-        around = Surroundings(self.downtime.gaps, held)
-        fired, happened = await self._store.transact(lambda tx: self._fire_in(tx, now, limit, around))
+        fired, happened = await self._store.transact(lambda tx: self._fire_in(tx, now, limit, held))
         _count(happened)
         return fired
 
@@ -158,6 +159,15 @@ class Lives:
         policy = self._policies(registration.app)
         return not is_superseded(life, row.kind, row.generation, row.step, now, policy)
 
+    def deadline(self, tx: Transaction, row: OutboxRow, now: int) -> int:
+        """Return until when a row is of use; outages of ours since its decision do not count (law 3)."""
+        life = tx.lives.get(row.registration_id)
+        registration = tx.registrations.get(row.registration_id)
+        if life is None or registration is None or row.kind not in _LAST_WARNINGS:
+            return row.deadline_at
+        policy = self._policies(registration.app)
+        return deadline(life, row.step, row.deadline_at, policy, self.downtime.known(tx, now))
+
     def view(self, tx: Transaction, registration: PushRegistration) -> LifeView | None:
         """Return a life as every answer of the API shows it."""
         life = tx.lives.get(registration.id)
@@ -171,48 +181,49 @@ class Lives:
     async def push_settled(
         self,
         row: OutboxRow,
-        target: PushTarget,
-        outcome: Outcome,
+        results: Sequence[tuple[PushTarget, Outcome]],
         also: Callable[[Transaction], Any] = _nothing,
+        *,
+        is_over: bool = True,
     ) -> None:
-        """Take in how the delivery of a row to a target ended; `also` runs in the same transaction.
+        """Take in how the delivery of a row to some of its targets ended; no further attempt follows.
 
-        Called once for each target of a row, when no further attempt follows. The courier gives the
-        removal of the row as `also`, so that a crash finds both or neither.
+        `is_over`: to none of its targets. `also` runs in the same transaction: the courier removes the row
+        there, or notes who is settled, so that a crash finds both or neither.
         """
         now = self._clock.now()
-        app = self._app_of(row.registration_id)
-        judged = self._judge(app, target, outcome, now)
+        app = row.app or self._app_of(row.registration_id)
+        settled = [self._removals.judge(app, target, outcome, now) for target, outcome in results]
 
-        def work(tx: Transaction) -> bool:
+        def work(tx: Transaction) -> list[Settled]:
             also(tx)
-            event = _told(tx, row, outcome, judged, now)
-            was_removed = self._note_target(tx, target, outcome, judged, now)
+            _tell(tx, row, settled, now)
+            removed = [one for one in settled if self._note_target(tx, one, now)]
+            event = event_of(row, settled, is_over=is_over)
             registration = tx.registrations.get(row.registration_id)
             if event is not None and registration is not None:
                 self._apply(now)(tx, registration, event)
             if row.kind is PushType.EXPIRED:
-                tx.targets.remove(target.id)
-            return was_removed
+                for one in settled:
+                    tx.targets.remove(one.target.id)
+            return removed
 
-        was_removed = await self._store.transact(work)
-        await self._after_refusal(app, target, now, was_removed=was_removed, judged=judged)
+        removed = await self._store.transact(work)
+        await self._after_refusals(app, settled, removed, now)
 
     async def target_gone(self, target: PushTarget, outcome: TargetGone) -> None:
         """Take in that a push service refused a target, e.g. of a call push, which has no outbox row."""
         now = self._clock.now()
         app = self._app_of(target.registration_id)
-        judged = self._judge(app, target, outcome, now)
-        was_removed = await self._store.transact(
-            lambda tx: self._note_target(tx, target, outcome, judged, now)
-        )
-        await self._after_refusal(app, target, now, was_removed=was_removed, judged=judged)
+        settled = self._removals.judge(app, target, outcome, now)
+        was_removed = await self._store.transact(lambda tx: self._note_target(tx, settled, now))
+        await self._after_refusals(app, [settled], [settled] if was_removed else [], now)
 
     async def target_accepted(self, target: PushTarget) -> None:
         """Take in that a push service accepted a push that has no outbox row."""
         now = self._clock.now()
         app = self._app_of(target.registration_id)
-        self._removals.guard.accepted(targets.credential_of(app, target), target, now)
+        self._removals.judge(app, target, Accepted(), now)
         await self._store.transact(lambda tx: targets.accept(tx, target, now))
 
     async def proven(self, registration_id: int, proof: proofs.Proof) -> bool:
@@ -240,7 +251,7 @@ class Lives:
         def apply(tx: Transaction, registration: PushRegistration, event: Event) -> Life:
             life = tx.lives.get(registration.id)
             assert life is not None
-            around = Surroundings(self.downtime.gaps)
+            around = Surroundings(self.downtime.known(tx, now))
             return self._decide_in(tx, registration, life, event, now, around)[0]
 
         return apply
@@ -261,8 +272,9 @@ class Lives:
         return life, effects
 
     def _fire_in(
-        self, tx: Transaction, now: int, limit: int, around: Surroundings
+        self, tx: Transaction, now: int, limit: int, held: frozenset[int]
     ) -> tuple[int, list[Effect]]:
+        around = Surroundings(self.downtime.known(tx, now), held)
         due = tx.lives.due(now, limit)
         happened: list[Effect] = []
         for life in due:
@@ -271,42 +283,28 @@ class Lives:
             happened += self._decide_in(tx, registration, life, Fire(), now, around)[1]
         return len(due), happened
 
-    def _judge(self, app: str, target: PushTarget, outcome: Outcome, now: int) -> targets.Judged | None:
-        if isinstance(outcome, Accepted):
-            self._removals.guard.accepted(targets.credential_of(app, target), target, now)
-        return self._removals.judge(app, target, outcome, now) if isinstance(outcome, TargetGone) else None
-
-    def _note_target(
-        self,
-        tx: Transaction,
-        target: PushTarget,
-        outcome: Outcome,
-        judged: targets.Judged | None,
-        now: int,
-    ) -> bool:
+    def _note_target(self, tx: Transaction, settled: Settled, now: int) -> bool:
+        """Write what an outcome makes of a target; True: it was removed."""
+        target, outcome = settled.target, settled.outcome
         if isinstance(outcome, Accepted):
             targets.accept(tx, target, now)
-        elif isinstance(outcome, TargetGone) and judged is not None:
-            if judged.verdict is TargetVerdict.GONE:
-                apply, release_at = self._apply(now), judged.release_at
-                return targets.remove(tx, target, outcome.reason, now, apply, release_at=release_at)
-            if judged.verdict is TargetVerdict.SUSPECTED:
-                targets.suspect(tx, target, outcome.reason, now)
+        elif settled.verdict is TargetVerdict.SUSPECTED:
+            targets.suspect(tx, target, outcome.reason, now)
+        elif settled.verdict is TargetVerdict.GONE:
+            apply, release_at = self._apply(now), settled.release_at
+            return targets.remove(tx, target, outcome.reason, now, apply, release_at=release_at)
         return False
 
-    async def _after_refusal(
-        self,
-        app: str,
-        target: PushTarget,
-        now: int,
-        *,
-        was_removed: bool,
-        judged: targets.Judged | None,
+    async def _after_refusals(
+        self, app: str, settled: Sequence[Settled], removed: Sequence[Settled], now: int
     ) -> None:
-        if was_removed:
-            self._removals.remember(app, target, now)
-        if judged is None or not self._removals.is_tripped(app, target, now):
-            return
+        for one in removed:
+            self._removals.remember(app, one.target, now)
+        for one in settled:
+            if one.verdict is not None and self._removals.is_tripped(app, one.target, now):
+                await self._undo(app, one.target, now)
+
+    async def _undo(self, app: str, target: PushTarget, now: int) -> None:
         taken = self._removals.take_back(app, target, now)
         # What to do is the operator's: topic, environment or key do not fit the app's tokens.
         _log.error("push_targets_refused_in_bulk", app=app, provider=target.provider, undone=len(taken))
@@ -318,16 +316,14 @@ class Lives:
         return registration.app if registration else ""
 
 
-def _told(
-    tx: Transaction, row: OutboxRow, outcome: Outcome, judged: targets.Judged | None, now: int
-) -> Event | None:
-    """Tell how a delivery ended and return what that means for the life."""
+def _tell(tx: Transaction, row: OutboxRow, settled: Sequence[Settled], now: int) -> None:
+    """Tell how deliveries ended."""
     life = tx.lives.get(row.registration_id)
     if life is None:
-        return None
-    settled = settlement(row, life, outcome, judged.verdict if judged else None, now)
-    story.tell(tx, story.of_registration(row.registration_id), now, settled.told, **settled.details)
-    return settled.event
+        return
+    for one in settled:
+        event, details = line_of(row, life, one.outcome, now)
+        story.tell(tx, story.of_registration(row.registration_id), now, event, **details)
 
 
 def _count(happened: list[Effect]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wakerobin.core.delivery import TargetVerdict
 from wakerobin.core.lifetime import Event, RenewalSent, WarningSettled
 from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone
-from wakerobin.core.values import Life
+from wakerobin.core.values import Life, PushTarget
 from wakerobin.ports.store import OutboxRow
 
 _WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
@@ -22,38 +23,41 @@ _TOLD = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """One line for the story, and the event for the life if there is one."""
+class Settled:
+    """How the delivery of a row to one target ended; a verdict where the target was refused."""
 
-    told: str
-    details: dict[str, object]
-    event: Event | None = None
+    target: PushTarget
+    outcome: Outcome
+    verdict: TargetVerdict | None = None
+    release_at: int = 0
+    """Until when the binding of a life that ends by it waits for the guard."""
 
-    def __hash__(self) -> int:
-        return hash(self.told)
 
-
-def settlement(
-    row: OutboxRow, life: Life, outcome: Outcome, verdict: TargetVerdict | None, now: int
-) -> Settlement:
-    """Read the outcome with which the delivery of a row to a target ended.
-
-    A refusal settles a warning only where it is final and not our own fault (law 3).
-    """
+def line_of(row: OutboxRow, life: Life, outcome: Outcome, now: int) -> tuple[str, dict[str, object]]:
+    """Return the line of the story for one target: the event and its details."""
     name = _TOLD.get(row.kind, row.kind.value)
-    if isinstance(outcome, Accepted):
-        details: dict[str, object] = {}
-        event: Event | None = None
+    if not isinstance(outcome, Accepted):
+        return f"{name}-failed", {"reason": outcome.reason}
+    if row.kind is PushType.EXPIRY_WARNING:
+        return f"{name}-sent", {"lead_s": max(0, life.expires_at - now) // 1000}
+    return f"{name}-sent", {}
+
+
+def event_of(row: OutboxRow, settled: Sequence[Settled], *, is_over: bool) -> Event | None:
+    """Return what the life hears of it.
+
+    A refusal settles a warning only where no target is left that may still show it, each refusal was
+    final, and none was our own fault (law 3).
+    """
+    if any(isinstance(one.outcome, Accepted) for one in settled):
         if row.kind is PushType.RENEW:
-            event = RenewalSent(row.generation)
-        elif row.kind in _WARNINGS:
-            event = WarningSettled(row.generation, row.step, accepted=True)
-        if row.kind is PushType.EXPIRY_WARNING:
-            details = {"lead_s": max(0, life.expires_at - now) // 1000}
-        return Settlement(f"{name}-sent", details, event)
-    refused = WarningSettled(row.generation, row.step, accepted=False)
-    settles = row.kind in _WARNINGS and _is_final(outcome, verdict)
-    return Settlement(f"{name}-failed", {"reason": outcome.reason}, refused if settles else None)
+            return RenewalSent(row.generation)
+        return WarningSettled(row.generation, row.step, accepted=True) if row.kind in _WARNINGS else None
+    if row.kind not in _WARNINGS or not is_over or not settled:
+        return None
+    if all(_is_final(one.outcome, one.verdict) for one in settled):
+        return WarningSettled(row.generation, row.step, accepted=False)
+    return None
 
 
 def _is_final(outcome: Outcome, verdict: TargetVerdict | None) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
-from wakerobin.core.delivery import TargetGuard, TargetVerdict
+from wakerobin.core.delivery import TargetGuard
 from wakerobin.core.lifetime import TargetsLeft, TargetsRestored
-from wakerobin.core.pushes import TargetGone
-from wakerobin.core.values import Ended, Purpose, PushTarget
+from wakerobin.core.pushes import Accepted, Outcome, TargetGone
+from wakerobin.core.values import Ended, Purpose, PushRegistration, PushTarget
 from wakerobin.ports.store import Transaction
 from wakerobin.services import story
 from wakerobin.services.lives.effects import Apply
+from wakerobin.services.lives.settlement import Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,6 @@ class Removal:
     target: PushTarget
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a refusal makes of a target, and until when the binding waits for the guard (0: not at all)."""
-
-    verdict: TargetVerdict
-    release_at: int = 0
-
-
 class Removals:
     """The guard's judgement, and the removals of its window, in memory: a restart forgets both alike."""
 
@@ -38,14 +31,17 @@ class Removals:
         self.guard = guard
         self._removed: deque[Removal] = deque()
 
-    def judge(self, app: str, target: PushTarget, outcome: TargetGone, now: int) -> Judged:
-        """Count a refusal. Whoever removes the target by it calls `remember` after the commit."""
+    def judge(self, app: str, target: PushTarget, outcome: Outcome, now: int) -> Settled:
+        """Count an outcome. Whoever removes the target by it calls `remember` after the commit."""
         credential = credential_of(app, target)
+        if isinstance(outcome, Accepted):
+            self.guard.accepted(credential, target, now)
+        if not isinstance(outcome, TargetGone):
+            return Settled(target, outcome)
         verdict = self.guard.judge(credential, target, outcome, now)
-        # One gone target is taken at its word; a second may be the beginning of many, and then the
-        # account must still have what its binding needs when the guard takes the removal back.
-        may_be_many = self.guard.others_refused(credential, target, now)
-        return Judged(verdict, now + self.guard.policy.window if may_be_many else 0)
+        # It may be the first of many: the account must still have what its binding needs when the guard
+        # takes the removal back.
+        return Settled(target, outcome, verdict, now + self.guard.policy.window)
 
     def is_tripped(self, app: str, target: PushTarget, now: int) -> bool:
         """Whether refusals by the credential of this target end nothing at present."""
@@ -116,7 +112,7 @@ def restore(tx: Transaction, target: PushTarget, apply: Apply) -> bool:
     account = tx.accounts.get(registration.account_id) if registration else None
     if registration is None or life is None or account is None or not account.proven:
         return False  # erased, or the binding has gone and what it needs with it
-    if life.ended not in (None, Ended.TARGETS_GONE):
+    if life.ended not in (None, Ended.TARGETS_GONE) or _has_successor(tx, registration):
         return False
     there = tx.targets.of_registration(registration.id)
     if all((one.provider, one.token) != (target.provider, target.token) for one in there):
@@ -125,6 +121,13 @@ def restore(tx: Transaction, target: PushTarget, apply: Apply) -> bool:
     if life.ended is not None or was_shortened:
         apply(tx, registration, TargetsRestored())
     return True
+
+
+def _has_successor(tx: Transaction, registration: PushRegistration) -> bool:
+    """Whether the same installation has enrolled again since."""
+    others = tx.registrations.by_installation(registration.account_id, registration.installation)
+    later = [tx.lives.get(other.id) for other in others if other.id > registration.id]
+    return any(life is not None and life.ended is None for life in later)
 
 
 def _stored(tx: Transaction, target: PushTarget) -> PushTarget | None:

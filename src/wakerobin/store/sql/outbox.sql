@@ -1,11 +1,20 @@
 -- add --
 -- Add a push, unless it was decided before; return its id.
-INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, not_before, try_at, deadline_at,
+INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, app, not_before, try_at, deadline_at,
   attempts, payload)
-VALUES (:slot, :registration_id, :generation, :kind, :step, :lane, :not_before, :not_before, :deadline_at,
-  :attempts, :payload)
+VALUES (:slot, :registration_id, :generation, :kind, :step, :lane,
+  coalesce((SELECT app FROM registration WHERE id = :registration_id), ''), :not_before, :not_before,
+  :deadline_at, :attempts, :payload)
 ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
 RETURNING id
+
+-- first_queue --
+-- Return the first lane and app of which something waits.
+SELECT lane, app FROM outbox ORDER BY lane, app LIMIT 1
+
+-- next_queue --
+-- Return the lane and app after these: one step in the index, however much waits in a queue.
+SELECT lane, app FROM outbox WHERE (lane, app) > (:lane, :app) ORDER BY lane, app LIMIT 1
 
 -- ready --
 -- Count pushes that may be tried now, up to a limit.
@@ -13,14 +22,14 @@ SELECT count(*) FROM (SELECT 1 FROM outbox WHERE try_at <= :now LIMIT :limit)
 
 -- due_of_few --
 -- Return what `due` returns where few of many may be tried now, as in an outage: looks at those few.
-SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app
 FROM outbox INDEXED BY outbox_try
-WHERE try_at <= :now AND lane = :lane ORDER BY deadline_at, id LIMIT :limit
+WHERE try_at <= :now AND lane = :lane AND app = :app ORDER BY deadline_at, id LIMIT :limit
 
 -- due --
--- Return pushes of a lane that may be tried now, the earliest deadline first.
-SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload
-FROM outbox WHERE lane = :lane AND try_at <= :now ORDER BY deadline_at, id LIMIT :limit
+-- Return pushes of a lane and app that may be tried now, the earliest deadline first.
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app
+FROM outbox WHERE lane = :lane AND app = :app AND try_at <= :now ORDER BY deadline_at, id LIMIT :limit
 
 -- lease --
 -- Hide a push that is being sent.
@@ -28,7 +37,9 @@ UPDATE outbox SET try_at = max(not_before, :until) WHERE id = :id
 
 -- postpone --
 -- Try a push again later.
-UPDATE outbox SET not_before = :not_before, try_at = :not_before, attempts = :attempts WHERE id = :id
+UPDATE outbox SET not_before = :not_before, try_at = :not_before, attempts = :attempts,
+  payload = coalesce(:payload, payload)
+WHERE id = :id
 
 -- remove --
 -- Remove a push that is settled.

@@ -100,6 +100,7 @@ CREATE TABLE outbox (
   kind TEXT NOT NULL,
   step INTEGER NOT NULL,
   lane TEXT NOT NULL,
+  app TEXT NOT NULL, -- of the registration
   not_before INTEGER NOT NULL,
   try_at INTEGER NOT NULL,
   deadline_at INTEGER NOT NULL,
@@ -107,8 +108,8 @@ CREATE TABLE outbox (
   payload TEXT NOT NULL, -- JSON
   UNIQUE (registration_id, generation, kind, step)
 ) STRICT;
-CREATE INDEX outbox_lane ON outbox (lane, deadline_at, id, try_at);
-CREATE INDEX outbox_try ON outbox (try_at);
+CREATE INDEX outbox_lane ON outbox (lane, app, deadline_at, id, try_at);
+CREATE INDEX outbox_try ON outbox (try_at, lane, app);
 
 CREATE TABLE story (
   id INTEGER PRIMARY KEY,
