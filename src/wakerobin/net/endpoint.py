@@ -23,6 +23,7 @@ from wakerobin.ports.sip import SipReceiver
 _LISTENER = re.compile(r"(udp|tcp):(\[[0-9a-fA-F:.%\w]+\]|[0-9.]+):([0-9]{1,5})")
 
 _MOST_LOCAL = 256
+_MOST_KEPT = 8192
 _PAST_EXPIRY = 400.0
 
 
@@ -87,6 +88,10 @@ class Endpoint:
         self._listeners: list[Listener] = []
         self._sockets: list[tuple[Listener, UdpSocket]] = []
         self._socket_of: dict[tuple[str, int], UdpSocket] = {}
+        # What each message to a PBX needs, found out once while the routes hold (a tenth of its time).
+        self._kept_until = 0.0
+        self._local: dict[tuple[Transport, str], tuple[str, int]] = {}
+        self._datagrams: dict[tuple[str, int, str], Flow] = {}
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -108,6 +113,7 @@ class Endpoint:
                 await self.close()
                 raise ConfigurationError(f"sip.listen: cannot listen on {wanted}: {error.strerror}") from None
             self._listeners.append(listener)
+        self._forget()
 
     async def close(self) -> None:
         """Stop listening and end all connections. Nobody is told anything from here on."""
@@ -148,6 +154,12 @@ class Endpoint:
         `local` prefers one of our addresses. What cannot be ends in `flow_closed` soon after, with the
         reason in words; such a flow takes nothing.
         """
+        if transport is Transport.UDP:
+            self._forget_old()
+            kept = self._datagrams.get((address, port, local))
+            if kept is not None:
+                return kept
+        asked = (address, port, local)
         address = address.strip("[]")
         reason = self._policy.refusal(address, port)
         listener = self._listener(transport, address, local)
@@ -159,16 +171,21 @@ class Endpoint:
             self._later_closed(flow, reason)
             return flow
         if transport is Transport.UDP:
-            return Flow(transport, ours, (address, port))
+            self._datagrams[asked] = flow = Flow(transport, ours, (address, port))
+            return flow
         # From the listener's own address, so that the peer sees the one that it may reach us at.
         bind = listener.address if listener is not None and not listener.is_wildcard else ""
         return self._streams.connect(ours, (address, port), bind)
 
     def local_address(self, transport: Transport, remote: str) -> tuple[str, int]:
         """Return the address and port under which `remote` can reach us."""
-        remote = remote.strip("[]")
-        address, port = self._address(self._listener(transport, remote), remote)
-        return self._routes.configured(remote) or address, port
+        self._forget_old()
+        kept = self._local.get((transport, remote))
+        if kept is None:
+            plain = remote.strip("[]")
+            address, port = self._address(self._listener(transport, plain), plain)
+            kept = self._local[transport, remote] = (self._routes.configured(plain) or address, port)
+        return kept
 
     def is_open(self, flow: Flow) -> bool:
         """Whether the flow can still carry a message, as far as is known."""
@@ -177,6 +194,17 @@ class Endpoint:
     def close_flow(self, flow: Flow) -> None:
         """Close a stream, after what was sent; nothing happens for UDP."""
         self._streams.end(flow, "closed by this server")
+
+    def _forget_old(self) -> None:
+        """Forget what was kept of a time before the routes were looked up anew, or of too many peers."""
+        until = self._routes.fresh_until()
+        if until != self._kept_until or len(self._local) + len(self._datagrams) >= _MOST_KEPT:
+            self._forget()
+            self._kept_until = until
+
+    def _forget(self) -> None:
+        self._local.clear()
+        self._datagrams.clear()
 
     def _later_closed(self, flow: Flow, reason: str) -> None:
         self._timers.call_at(self._clock.monotonic(), lambda: self._inbound.closed(flow, reason))

@@ -32,12 +32,17 @@ class Routes:
         # Of several networks the narrowest says it best.
         return max(found, key=lambda pair: pair[0].prefixlen)[1] if found else ""
 
-    def source(self, remote: str) -> str:
-        """Return the address that the kernel sends from to `remote`; loopback where there is no route."""
+    def fresh_until(self) -> float:
+        """Return until when what was told last holds: whoever keeps it forgets it when this changes."""
         now = self._clock.monotonic()
         if now >= self._known_until or len(self._known) >= _MOST:
             self._known.clear()
             self._known_until = now + _FRESH
+        return self._known_until
+
+    def source(self, remote: str) -> str:
+        """Return the address that the kernel sends from to `remote`; loopback where there is no route."""
+        self.fresh_until()
         known = self._known.get(remote)
         if known is None:
             known = self._known[remote] = _source(remote)

@@ -96,7 +96,8 @@ _NAME_ADDR = re.compile(
 # What nearly all peers send, each a part of what the two patterns above and the parameters of the grammar
 # allow: the edge check looks at it in one step and builds nothing (a fifth of the time).
 _PLAIN_VIA = re.compile(
-    r"SIP/2\.0/[A-Z]++ [A-Za-z0-9][A-Za-z0-9.\-]*+(?::(?:6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})(?![0-9]))?+"
+    r"SIP/2\.0/[A-Z]++ [A-Za-z0-9][A-Za-z0-9.\-]*+"
+    r"(?::(?:6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})(?![0-9]))?+"
     r"(?:;(?!branch[=;])[a-z]++(?:=[^ \t\r\n;,\"]++)?+)*+;branch=([^ \t\r\n;,\"]++)"
     r"(?:;[a-z]++(?:=[^ \t\r\n;,\"]++)?+)*+\Z"
 )

@@ -9,7 +9,7 @@ from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.transaction import InviteServerTransaction, ServerTransaction
 from wakerobin.core.sip.transaction.matching import cancelled_key
 from wakerobin.core.values import Flow, Transport
-from wakerobin.services.dispatch.running import Machine, Running, Shared, guarded
+from wakerobin.services.dispatch.running import Running, Shared, guarded
 
 DEFAULT_PORT = 5060
 
@@ -23,9 +23,9 @@ class IncomingRequest(Running):
     __slots__ = ("_ack_flow", "_flow", "_table", "_transaction", "_way", "key", "status")
 
     def __init__(self, table: IncomingRequests, key: str, request: Message, flow: Flow) -> None:
-        super().__init__(table.shared)
         kind = InviteServerTransaction if request.method == "INVITE" else ServerTransaction
         self._transaction = kind(request, reliable=flow.transport.is_reliable, timers=table.shared.values)
+        super().__init__(table.shared, self._transaction)
         self.key = key
         self.status = 0
         self._table = table
@@ -58,10 +58,6 @@ class IncomingRequest(Running):
         """Stand where a run before this one stood when it had answered 100: nothing is sent."""
         self.status = 100
         self._transaction.respond(respond(self.request, 100), self._shared.clock.monotonic())
-
-    @property
-    def _machine(self) -> Machine:
-        return self._transaction
 
     def _transmit(self, data: bytes) -> None:
         endpoint = self._shared.endpoint

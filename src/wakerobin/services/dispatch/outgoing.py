@@ -9,7 +9,7 @@ from wakerobin.core.sip.transaction.matching import client_key
 from wakerobin.core.values import Flow
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import OnFailure, OnResponse
-from wakerobin.services.dispatch.running import Machine, Running, Shared, guarded
+from wakerobin.services.dispatch.running import Running, Shared, guarded
 
 _ALIVE = metrics.SIP_TRANSACTIONS.labels("client")
 _TIMED_OUT = metrics.SIP_UNANSWERED.labels("timeout")
@@ -43,9 +43,9 @@ class OutgoingRequest(Running):
         on_response: OnResponse,
         on_failure: OnFailure,
     ) -> None:
-        super().__init__(table.shared)
         kind = InviteClientTransaction if request.method == "INVITE" else ClientTransaction
         self._transaction = kind(request, reliable=flow.transport.is_reliable, timers=table.shared.values)
+        super().__init__(table.shared, self._transaction)
         self.key = client_key(request)
         self.flow = flow
         self._table = table
@@ -109,10 +109,6 @@ class OutgoingRequest(Running):
         """
         if not self._has_final:
             self.end()
-
-    @property
-    def _machine(self) -> Machine:
-        return self._transaction
 
     def _transmit(self, data: bytes) -> None:
         if not self._shared.endpoint.send(self.flow, data):

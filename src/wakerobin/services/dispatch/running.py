@@ -61,10 +61,11 @@ class Machine(Protocol):
 class Running(abc.ABC):
     """One transaction under way. What its effects mean is for the client's and the server's kind to say."""
 
-    __slots__ = ("_armed", "_failing", "_shared", "_timer", "is_over")
+    __slots__ = ("_armed", "_failing", "_machine", "_shared", "_timer", "is_over")
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, machine: Machine) -> None:
         self._shared = shared
+        self._machine = machine
         self._timer: Timer | None = None
         self._armed: float | None = None
         self._failing: Timer | None = None
@@ -126,11 +127,6 @@ class Running(abc.ABC):
     def _fire(self) -> None:
         self._timer = self._armed = None
         self.perform(self._machine.on_timer(self._shared.clock.monotonic()))
-
-    @property
-    @abc.abstractmethod
-    def _machine(self) -> Machine:
-        """The machine that is driven."""
 
     @abc.abstractmethod
     def _transmit(self, data: bytes) -> None:

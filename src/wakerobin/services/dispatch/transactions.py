@@ -184,9 +184,8 @@ class Transactions:
         host, port = self._endpoint.local_address(flow.transport, flow.remote[0])
         host = f"[{host}]" if ":" in host else host
         branch = branch or MAGIC_COOKIE + hex_token(self._entropy, _BRANCH_OCTETS)
-        copy = message.copy()
-        copy.prepend("Via", f"SIP/2.0/{flow.transport.upper()} {host}:{port};branch={branch};rport")
-        return copy
+        via = f"SIP/2.0/{flow.transport.upper()} {host}:{port};branch={branch};rport"
+        return message.below(via, branch)
 
     def _tag(self) -> str:
         return hex_token(self._entropy, _TAG_OCTETS)

@@ -49,7 +49,9 @@ class ClientTransaction:
     @property
     def deadline(self) -> float | None:
         """When `on_timer` must be called next, or None if nothing is pending."""
-        return earliest(self._timer_e, self._timer_f, self._timer_k)
+        if self._timer_e is None:
+            return self._timer_f if self._timer_k is None else self._timer_k
+        return earliest(self._timer_e, self._timer_f)
 
     def start(self, now: float) -> list[Effect]:
         """Send the request and arm timers E and F."""
