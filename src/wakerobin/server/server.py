@@ -30,9 +30,9 @@ SECRET_OCTETS = 32
 SWITCH_INTERVAL_S = 0.0005
 """The writer thread shares the interpreter with the calls: it has to give way often."""
 
-GARBAGE = (20_000, 10, 50)
+GARBAGE = (3_000, 10, 100)
 """When cycles are looked for. Transactions live for seconds and in great number: by Python's own numbers a
-tenth of the CPU time went into looking through them again and again."""
+tenth of the CPU time goes into looking through them again and again. Larger ones would stop calls longer."""
 
 
 class Server:
