@@ -13,6 +13,9 @@ from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip.uri import equivalent
 from wakerobin.core.values import Flow, PhoneFlow
 
+HEARD_EVERY_S = 0.2
+"""How exactly it is known when a phone was last heard: a call brings a dozen messages at once."""
+
 MOST_PHONES = 20
 """Of one account. Beyond it the one that was not heard for longest has to go."""
 
@@ -84,7 +87,8 @@ class Locations:
         """Something came over a flow: it lives."""
         for account_id, installation in self._on.get(flow, ()):
             phones = self._by_account[account_id]
-            phones[installation] = replace(phones[installation], heard_at=now)
+            if now - phones[installation].heard_at >= HEARD_EVERY_S:
+                phones[installation] = replace(phones[installation], heard_at=now)
 
     def expire(self, now: float) -> list[PhoneFlow]:
         """Drop and return what was not refreshed in time."""
