@@ -19,7 +19,7 @@ from wakerobin.ports.options import HttpOptions, Options, SipOptions
 
 TITLE = "Calls through the proxy (INVITE, 180, 200, ACK, BYE), both ends SIPp"
 
-_RATE = 300
+_RATE = 120
 _WITHIN = 40.0
 _SETTLE = 0.5
 _UNIT = "calls/CPU-s"
@@ -39,7 +39,7 @@ class _Size:
 
 async def run(scale: Scale) -> list[Row]:
     """Call through us, then the same calls through Kamailio."""
-    size = _Size(scale.of(16, 4), scale.of(3_000, 100))
+    size = _Size(scale.of(16, 4), scale.of(1_800, 100))
     ours, our_result = await _through_us(scale, size)
     theirs, their_result = await _through_kamailio(scale, size)
     return [
