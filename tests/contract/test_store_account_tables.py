@@ -282,9 +282,33 @@ async def test_registrations_that_wait_for_their_proof_too_long_are_found(store:
         ]
 
     _, first, second, _ = await store.transact(fill)
-    assert store.read(lambda tx: ids(tx.registrations.unproven(NOW + 2, 9))) == [first, second]
-    assert store.read(lambda tx: ids(tx.registrations.unproven(NOW + 2, 1))) == [first]
-    assert store.read(lambda tx: tx.registrations.unproven(NOW, 9)) == []
+    assert store.read(lambda tx: ids(tx.registrations.unproven(NOW + 2, 0, 9))) == [first, second]
+    assert store.read(lambda tx: ids(tx.registrations.unproven(NOW + 2, 0, 1))) == [first]
+    assert store.read(lambda tx: tx.registrations.unproven(NOW, 0, 9)) == []
+
+
+@pytest.mark.parametrize(
+    ("is_proven", "started_at", "waits"), [(False, 9, True), (True, 9, False), (False, 8, False)]
+)
+async def test_who_waits_for_the_first_proof_of_an_account_is_left_out(
+    store: Store, is_proven: bool, started_at: int, waits: bool
+) -> None:
+    def fill(tx: Transaction) -> int:
+        account_id = tx.accounts.add(account(proven=is_proven)).id
+        made = tx.registrations.add(registration(account_id, proven=False, created_at=NOW)).id
+        tx.binding_work.put_trial(
+            Trial(
+                registration_id=made,
+                account_id=account_id,
+                credentials=credentials(),
+                started_at=NOW + started_at,
+            )
+        )
+        return made
+
+    made = await store.transact(fill)
+    found = store.read(lambda tx: ids(tx.registrations.unproven(NOW + 1, NOW + 8, 9)))
+    assert found == ([] if waits else [made])
 
 
 async def test_registrations_are_paged_in_order_of_their_ids(store: Store) -> None:

@@ -311,3 +311,12 @@ async def test_old_events_are_forgotten_and_counted(store: Store) -> None:
     assert await store.transact(lambda tx: tx.stories.forget(NOW + 3)) == 3
     assert await store.transact(lambda tx: tx.stories.forget(NOW + 3)) == 0
     assert store.read(lambda tx: tx.stories.of("call:1")) == rows[3:]
+
+
+async def test_the_story_of_one_subject_is_erased_and_no_other(store: Store) -> None:
+    rows = [StoryRow(subject=f"call:{n % 2}", at=NOW + n, event=str(n)) for n in range(5)]
+    await write_each(store, lambda tx: tx.stories.add, rows)
+    assert await store.transact(lambda tx: tx.stories.erase("call:0")) == 3
+    assert await store.transact(lambda tx: tx.stories.erase("call:0")) == 0
+    assert store.read(lambda tx: tx.stories.of("call:0")) == []
+    assert store.read(lambda tx: tx.stories.of("call:1")) == rows[1::2]

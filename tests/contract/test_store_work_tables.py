@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.stores import ENGINES, NOW, account, credentials, enrol, held, opened, record, write_each
+from wakerobin.core.values import Transport, Way
 from wakerobin.ports.store import Store, Transaction, Trial, Unregister
 
 
@@ -40,7 +41,8 @@ def unregister(account_id: int, name: str = "anna") -> Unregister:
 async def test_a_trial_is_stored_replaced_and_removed(store: Store) -> None:
     id_ = await store.transact(enrol)
     assert store.read(lambda tx: tx.binding_work.trial(id_)) is None
-    for given in (trial(id_), trial(id_, NOW + 5, "another")):
+    way = Way(registrar="[::1]:5062", outbound_proxy="sip:p;lr", transport=Transport.TCP)
+    for given in (trial(id_), replace(trial(id_, NOW + 5, "another"), way=way), trial(id_)):
         await write_each(store, lambda tx: tx.binding_work.put_trial, [given])
         assert store.read(lambda tx: tx.binding_work.trial(id_)) == given
         assert store.read(lambda tx: tx.binding_work.trials()) == [given]
@@ -59,8 +61,18 @@ async def test_trials_are_listed_oldest_first_and_need_a_registration(store: Sto
     await store.transact(fill)
     listed = store.read(lambda tx: tx.binding_work.trials())
     assert [t.registration_id for t in listed] == [other, one]
+    assert store.read(lambda tx: tx.binding_work.trial_ids()) == [other, one]
     with pytest.raises(ValueError, match=r".+"):
         await store.transact(lambda tx: tx.binding_work.put_trial(trial(other + 1)))
+
+
+async def test_old_trials_are_forgotten_and_counted(store: Store) -> None:
+    made = await store.transact(lambda tx: [enrol(tx, str(n)) for n in range(3)])
+    trials = [trial(id_, NOW + n) for n, id_ in enumerate(made)]
+    await write_each(store, lambda tx: tx.binding_work.put_trial, trials)
+    assert await store.transact(lambda tx: tx.binding_work.forget_trials(NOW + 1)) == 2
+    assert await store.transact(lambda tx: tx.binding_work.forget_trials(NOW + 1)) == 0
+    assert store.read(lambda tx: tx.binding_work.trials()) == trials[2:]
 
 
 async def test_an_unregister_carries_all_that_it_needs_and_outlives_its_account(store: Store) -> None:
@@ -75,12 +87,14 @@ async def test_an_unregister_carries_all_that_it_needs_and_outlives_its_account(
     assert store.read(lambda tx: tx.binding_work.unregisters()) == stored[1:]
 
 
-async def test_the_unregisters_of_an_account_that_is_enrolled_again_are_dropped(store: Store) -> None:
-    works = [unregister(1), unregister(2, "bert"), unregister(1)]
+async def test_the_unregisters_of_a_contact_that_is_in_use_again_are_dropped(store: Store) -> None:
+    older = replace(unregister(1), account=account(id=1, contact_user="older\udcff"))
+    works = [unregister(1), unregister(2, "bert"), unregister(1), older]
     stored = await store.transact(lambda tx: [tx.binding_work.add_unregister(work) for work in works])
-    assert await store.transact(lambda tx: tx.binding_work.drop_unregisters(1)) == 2
-    assert await store.transact(lambda tx: tx.binding_work.drop_unregisters(1)) == 0
-    assert store.read(lambda tx: tx.binding_work.unregisters()) == [stored[1]]
+    user = works[0].account.contact_user
+    assert await store.transact(lambda tx: tx.binding_work.drop_unregisters(1, user)) == 2
+    assert await store.transact(lambda tx: tx.binding_work.drop_unregisters(1, user)) == 0
+    assert store.read(lambda tx: tx.binding_work.unregisters()) == [stored[1], stored[3]]
 
 
 async def test_an_id_of_fleet_work_is_never_used_again(store: Store) -> None:

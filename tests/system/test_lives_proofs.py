@@ -23,8 +23,9 @@ from wakerobin.core.values import (
     Algorithm,
     BindingState,
     Ended,
+    Way,
 )
-from wakerobin.services.lives import Proof
+from wakerobin.services.lives import Proof, way_of
 from wakerobin.testing.clock import START
 
 PROOF = Proof(keys=KEYS, realm="pbx", algorithm=Algorithm.MD5, granted_s=600)
@@ -97,6 +98,28 @@ async def test_a_proof_for_a_registration_that_is_gone_is_of_no_use(world: World
     await world.lives.forget(phone.id)
     assert not await world.lives.proven(phone.id, PROOF)
     assert world.store.read(lambda tx: tx.accounts.get(phone.account_id)) is None
+
+
+async def test_what_another_pbx_accepts_does_not_replace_what_the_accounts_own_accepted(world: World) -> None:
+    phone = await world.enrol()
+    await put_trial(world, phone, "right elsewhere")
+    before = world.credentials(phone), world.account(phone)
+    assert not await world.lives.proven(phone.id, replace(PROOF, way=Way(registrar="elsewhere.test")))
+    assert (world.credentials(phone), world.account(phone)) == before
+    assert await world.lives.proven(phone.id, replace(PROOF, way=way_of(before[1])))
+    assert world.credentials(phone) != before[0]
+
+
+async def test_a_proof_drops_what_would_remove_its_own_contact(world: World) -> None:
+    phone = await world.enrol()
+    account = world.account(phone)
+    waiting = await world.enrol("waiting", account=account, proven=False)
+    await world.lives.end(phone.id, Ended.DELETED)
+    assert [work.account.contact_user for work in world.unregisters()] == [account.contact_user]
+    await put_trial(world, waiting)
+    assert await world.lives.proven(waiting.id, PROOF)
+    assert world.account(waiting).contact_user == account.contact_user
+    assert world.unregisters() == []
 
 
 async def test_changes_of_the_binding_are_told_once(world: World) -> None:

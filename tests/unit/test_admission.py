@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.contract.stores import account
 from wakerobin.core.values import Duration, Provider, Purpose, Secret, Transport
 from wakerobin.ports.options import ApnsOptions, AppOptions, LifetimeOptions
 from wakerobin.services.enrolment import EnrolRequest, Refusal, TargetRequest
 from wakerobin.services.enrolment.admission import (
+    conflicts,
     lifetime_of,
     normal_aor,
     normal_registrar,
@@ -45,6 +47,9 @@ def problem(refusal: object) -> str:
         ("sips:anna@pbx.example", "sip:anna@pbx.example"),
         ("sip:anna:password@pbx.example", "sip:anna@pbx.example"),
         ("sip:%61nna@pbx.example", "sip:anna@pbx.example"),
+        ("sip:anna@pbx.example.", "sip:anna@pbx.example"),
+        ("sip:anna@[2001:DB8:0::1]", "sip:anna@[2001:db8::1]"),
+        ("sip:an%3ana@pbx.example", "sip:an%3Ana@pbx.example"),
     ],
 )
 def test_an_address_is_normalised(text: str, aor: str) -> None:
@@ -70,6 +75,38 @@ def test_what_is_no_address_of_a_user_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "PBX.example", "pbx.example:5060", "[2001:db8::1]:5060", "10.0.0.1"])
 def test_a_registrar_is_a_host_with_or_without_a_port(text: str) -> None:
     assert normal_registrar(text) == text.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pbx.example.", "pbx.example"),
+        ("pbx.example.:05062", "pbx.example:5062"),
+        ("[2001:DB8:0::1]:5062", "[2001:db8::1]:5062"),
+    ],
+)
+def test_one_registrar_has_one_spelling(text: str, expected: str) -> None:
+    assert normal_registrar(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "is_other"),
+    [
+        ("", "", False),
+        ("", "pbx.example", False),
+        ("pbx.example:5060", "", False),
+        ("pbx.example", "pbx.example:5060", False),
+        ("pbx.example:5062", "pbx.example:5060", True),
+        ("", "other.example", True),
+        ("[::1]", "[::1]:5060", False),
+    ],
+)
+def test_only_another_registrar_of_a_proven_account_is_a_conflict(
+    held: str, asked: str, is_other: bool
+) -> None:
+    mine = account(aor="sip:a@pbx.example", registrar=held)
+    assert conflicts(mine, asked) is is_other
+    assert not conflicts(replace(mine, proven=False), asked), "anybody can claim what nobody has proven"
 
 
 @pytest.mark.parametrize(
@@ -166,21 +203,37 @@ def test_a_lifetime_is_never_longer_than_the_operators(
     assert lifetime_of(app, asked_s) == granted_ms
 
 
+def guess(guesses: Guesses, account: int, now: float) -> bool:
+    """Compare a wrong one, if that is allowed."""
+    if not guesses.begin(account, now):
+        return False
+    guesses.end(account, now, is_wrong=True)
+    return True
+
+
 def test_after_three_wrong_comparisons_an_hour_has_to_pass() -> None:
     guesses = Guesses()
-    for second in range(3):
-        assert guesses.may_compare(7, second)
-        guesses.was_wrong(7, second)
-    assert not guesses.may_compare(7, 3.0)
-    assert guesses.may_compare(8, 3.0), "others are not concerned"
-    assert not guesses.may_compare(7, 3599.9)
-    assert guesses.may_compare(7, 3600.0), "the first wrong one is an hour ago"
-    guesses.was_wrong(7, 3600.0)
-    assert not guesses.may_compare(7, 3600.5)
+    assert [guess(guesses, 7, second) for second in range(4)] == [True, True, True, False]
+    assert guess(guesses, 8, 3.0), "others are not concerned"
+    assert not guess(guesses, 7, 3599.9)
+    assert guess(guesses, 7, 3600.0), "the first wrong one is an hour ago"
+    assert not guess(guesses, 7, 3600.5)
+
+
+def test_guesses_at_the_same_time_count_before_their_answers_are_known() -> None:
+    guesses = Guesses()
+    assert [guesses.begin(7, 0.0) for _ in range(5)] == [True, True, True, False, False]
+    for _ in range(3):
+        guesses.end(7, 0.0, is_wrong=False)
+    assert guesses.begin(7, 0.0), "right ones cost nothing"
 
 
 def test_the_accounts_that_are_remembered_are_bounded() -> None:
     guesses = Guesses()
-    for account in range(MOST_ACCOUNTS + 10):
-        guesses.was_wrong(account, 0.0)
-    assert len(guesses._wrong) == MOST_ACCOUNTS
+    for number in range(MOST_ACCOUNTS + 10):
+        guess(guesses, number, 0.0)
+    assert len(guesses._accounts) == MOST_ACCOUNTS
+    for number in range(MOST_ACCOUNTS + 10, MOST_ACCOUNTS + 20):
+        assert guesses.begin(number, 0.0)
+        guesses.end(number, 0.0, is_wrong=False)
+    assert len(guesses._accounts) <= MOST_ACCOUNTS

@@ -135,6 +135,17 @@ class BindingState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How the PBX of an account is reached, as an enrolment names it."""
+
+    registrar: str = ""
+    """`host[:port]`, or empty for the domain of the AOR."""
+    outbound_proxy: str = ""
+    """A SIP URI, or empty."""
+    transport: Transport = Transport.UDP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """An address-of-record at a PBX that we keep registered. Unique by (app, aor)."""
 

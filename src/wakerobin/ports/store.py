@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from wakerobin.core.pushes import Lane, PushType
-from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget
+from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget, Way
 
 T = TypeVar("T")
 
@@ -62,6 +62,8 @@ class Trial:
     registration_id: int
     account_id: int
     credentials: Credentials
+    way: Way | None = None
+    """Where they are tried while nobody has proven the account; None: where the account is."""
     started_at: int
 
 
@@ -170,8 +172,12 @@ class Registrations(Protocol):
         """
         ...
 
-    def unproven(self, before: int, limit: int) -> list[PushRegistration]:
-        """Return registrations made before that and still not proven, the oldest first."""
+    def unproven(self, before: int, waiting_from: int, limit: int) -> list[PushRegistration]:
+        """Return registrations made before that and still not proven, the oldest first.
+
+        Those are left out that wait for the first proof of their account, by a trial that began after
+        `waiting_from`.
+        """
         ...
 
     def add(self, registration: PushRegistration) -> PushRegistration: ...
@@ -265,19 +271,31 @@ class Stories(Protocol):
         """Remove events older than that; returns how many."""
         ...
 
+    def erase(self, subject: str) -> int:
+        """Remove all events of a subject; returns how many."""
+        ...
+
 
 class BindingWork(Protocol):
     """Trials and un-REGISTERs: work for the fleet."""
 
     def trial(self, registration_id: int) -> Trial | None: ...
     def trials(self) -> list[Trial]: ...
+    def trial_ids(self) -> list[int]:
+        """Return whose trials there are, by registration, the oldest first; no secret is opened."""
+        ...
+
     def put_trial(self, trial: Trial) -> None: ...
     def remove_trial(self, registration_id: int) -> None: ...
+    def forget_trials(self, until: int) -> int:
+        """Remove trials that began then or before; returns how many."""
+        ...
+
     def add_unregister(self, work: Unregister) -> Unregister: ...
     def unregisters(self) -> list[Unregister]: ...
     def remove_unregister(self, work_id: int) -> None: ...
-    def drop_unregisters(self, account_id: int) -> int:
-        """Remove the un-REGISTERs of an account that is enrolled again."""
+    def drop_unregisters(self, account_id: int, contact_user: str) -> int:
+        """Remove the un-REGISTERs of an account whose Contact is in use again; returns how many."""
         ...
 
 

@@ -25,7 +25,6 @@ STORIES = 30 * DAY
 CALLS = 2 * DAY
 UNPROVEN = 15 * MINUTE
 WAITING_PASSWORD = DAY
-_MOST_UNPROVEN = 1000
 _AFTER_A_FAULT = 1000
 
 _log = log.get("ticker")
@@ -81,7 +80,7 @@ class Ticker:
             self._sweep_at = now + HOUR
 
     async def sweep(self, now: int) -> None:
-        """Erase what is old: tombstones, timelines, calls, passwords that were never proven."""
+        """Erase what is old: tombstones, timelines, calls."""
         while ended := self._store.read(lambda tx: tx.lives.ended(now - TOMBSTONES, SLICE)):
             for life in ended:
                 await self._lives.forget(life.id)
@@ -91,15 +90,19 @@ class Ticker:
             metrics.LIVES.labels(state).set(count)
 
     async def _forget_unproven(self, now: int) -> None:
-        for registration_id in self._store.read(lambda tx: _unproven(tx, now)):
-            await self._lives.forget(registration_id)
+        """Erase passwords that were never proven, and registrations whose time to be proven is over.
+
+        A first enrolment waits longer, as long as its password does: its PBX may be out of reach for a day.
+        """
+        until, before = now - WAITING_PASSWORD, now - UNPROVEN
+        await self._store.transact(lambda tx: tx.binding_work.forget_trials(until))
+        while over := self._store.read(lambda tx: tx.registrations.unproven(before, until, SLICE)):
+            for registration in over:
+                await self._lives.forget(registration.id)
 
     def _forget_old(self, tx: Transaction, now: int) -> None:
         tx.stories.forget(now - self._stories_kept)
         tx.calls.forget(now - CALLS)
-        for trial in tx.binding_work.trials():
-            if trial.started_at <= now - WAITING_PASSWORD:
-                tx.binding_work.remove_trial(trial.registration_id)
 
     def _committed(self, groups: frozenset[str]) -> None:
         if "lives" in groups:
@@ -122,18 +125,3 @@ class Ticker:
             await self._woken.wait()
         finally:
             timer.cancel()
-
-
-def _unproven(tx: Transaction, now: int) -> list[int]:
-    """Return registrations whose time to be proven is over.
-
-    A first enrolment waits longer, as long as its password does: its PBX may be out of reach for a day.
-    """
-    over = []
-    for registration in tx.registrations.unproven(now - UNPROVEN, _MOST_UNPROVEN):
-        trial = tx.binding_work.trial(registration.id)
-        account = tx.accounts.get(registration.account_id)
-        is_waiting = trial is not None and trial.started_at > now - WAITING_PASSWORD
-        if not is_waiting or account is None or account.proven:
-            over.append(registration.id)
-    return over

@@ -103,8 +103,8 @@ class RegistrationTable:
     def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
         return self._one("by_sip_instance", account_id=account_id, sip_instance=sip_instance)
 
-    def unproven(self, before: int, limit: int) -> list[PushRegistration]:
-        return self._all("unproven", before=before, limit=limit)
+    def unproven(self, before: int, waiting_from: int, limit: int) -> list[PushRegistration]:
+        return self._all("unproven", before=before, waiting_from=waiting_from, limit=limit)
 
     def add(self, registration: PushRegistration) -> PushRegistration:
         values = _registration_values(registration)

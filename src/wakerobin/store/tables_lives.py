@@ -142,6 +142,9 @@ class StoryTable:
     def forget(self, before: int) -> int:
         return self._session.write("stories", _STORIES["forget"], {"before": before})
 
+    def erase(self, subject: str) -> int:
+        return self._session.write("stories", _STORIES["erase"], {"subject": subject})
+
 
 def _life_values(life: Life) -> dict[str, Any]:
     return {

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
+from wakerobin.core.values import Transport, Way
 from wakerobin.ports.store import CallRecord, HeldCall, Trial, Unregister
 from wakerobin.store.session import Row, Session, from_json, to_json
 from wakerobin.store.statements import load
@@ -34,11 +36,15 @@ class BindingWorkTable:
     def trials(self) -> list[Trial]:
         return [self._trial(row) for row in self._session.all(_WORK["trials"])]
 
+    def trial_ids(self) -> list[int]:
+        return [row[0] for row in self._session.all(_WORK["trial_ids"])]
+
     def put_trial(self, trial: Trial) -> None:
         values = {
             "registration_id": trial.registration_id,
             "account_id": trial.account_id,
             "sealed": seal_credentials(self._session, trial.credentials, _trial_place(trial.registration_id)),
+            "way": to_json(asdict(trial.way) if trial.way is not None else {}),
             "started_at": trial.started_at,
         }
         if not self._session.erase("bindings", _WORK["replace_trial"], values):
@@ -46,6 +52,9 @@ class BindingWorkTable:
 
     def remove_trial(self, registration_id: int) -> None:
         self._session.erase("bindings", _WORK["remove_trial"], {"registration_id": registration_id})
+
+    def forget_trials(self, until: int) -> int:
+        return self._session.erase("bindings", _WORK["forget_trials"], {"until": until})
 
     def add_unregister(self, work: Unregister) -> Unregister:
         values = {
@@ -67,15 +76,17 @@ class BindingWorkTable:
     def remove_unregister(self, work_id: int) -> None:
         self._session.erase("bindings", _WORK["remove_unregister"], {"id": work_id})
 
-    def drop_unregisters(self, account_id: int) -> int:
-        return self._session.erase("bindings", _WORK["drop_unregisters"], {"account_id": account_id})
+    def drop_unregisters(self, account_id: int, contact_user: str) -> int:
+        values = {"account_id": account_id, "contact_user": contact_user}
+        return self._session.erase("bindings", _WORK["drop_unregisters"], values)
 
     def _trial(self, row: Row) -> Trial:
-        registration_id, account_id, sealed, started_at = row
+        registration_id, account_id, sealed, way, started_at = row
         return Trial(
             registration_id=registration_id,
             account_id=account_id,
             credentials=unseal_credentials(self._session, sealed, _trial_place(registration_id)),
+            way=_way(from_json(way)),
             started_at=started_at,
         )
 
@@ -164,6 +175,10 @@ class KeptTable:
     def put(self, name: str, value: bytes) -> None:
         values = {"name": name, "sealed": self._session.seal(value, f"kept:sealed:{name}")}
         self._session.write("kept", _KEPT["put"], values)
+
+
+def _way(values: dict[str, Any]) -> Way | None:
+    return Way(**{**values, "transport": Transport(values["transport"])}) if values else None
 
 
 def _trial_place(registration_id: int) -> str:

@@ -112,8 +112,10 @@ class MemoryRegistrations:
         best = min(rows, key=lambda r: (self._is_over(r), not r.proven, -r.id), default=None)
         return best and _own(best)
 
-    def unproven(self, before: int, limit: int) -> list[PushRegistration]:
-        rows = self._rows.where(lambda r: not r.proven and r.created_at < before)
+    def unproven(self, before: int, waiting_from: int, limit: int) -> list[PushRegistration]:
+        rows = self._rows.where(
+            lambda r: not r.proven and r.created_at < before and not self._waits(r, waiting_from)
+        )
         return [_own(r) for r in sorted(rows, key=lambda r: (r.created_at, r.id))[:limit]]
 
     def add(self, registration: PushRegistration) -> PushRegistration:
@@ -136,6 +138,11 @@ class MemoryRegistrations:
     def page(self, after: int, limit: int) -> list[PushRegistration]:
         rows = sorted(self._rows.where(lambda r: r.id > after), key=lambda r: r.id)
         return [_own(r) for r in rows[:limit]]
+
+    def _waits(self, registration: PushRegistration, waiting_from: int) -> bool:
+        trial = self._all.trial.rows.get(registration.id)
+        account = self._all.account.rows[registration.account_id]
+        return trial is not None and trial.started_at > waiting_from and not account.proven
 
     def _is_over(self, registration: PushRegistration) -> bool:
         life = self._all.life.rows.get(registration.id)
@@ -299,6 +306,9 @@ class MemoryStories:
     def forget(self, before: int) -> int:
         return self._rows.drop_where(lambda row: row.at < before)
 
+    def erase(self, subject: str) -> int:
+        return self._rows.drop_where(lambda row: row.subject == subject)
+
 
 class MemoryBindingWork:
     """`ports.store.BindingWork` in memory."""
@@ -314,12 +324,18 @@ class MemoryBindingWork:
     def trials(self) -> list[Trial]:
         return sorted(self._trials.rows.values(), key=lambda t: (t.started_at, t.registration_id))
 
+    def trial_ids(self) -> list[int]:
+        return [trial.registration_id for trial in self.trials()]
+
     def put_trial(self, trial: Trial) -> None:
         self._all.expect_registration(trial.registration_id)
         self._trials.put(trial.registration_id, trial)
 
     def remove_trial(self, registration_id: int) -> None:
         self._trials.drop(registration_id)
+
+    def forget_trials(self, until: int) -> int:
+        return self._trials.drop_where(lambda trial: trial.started_at <= until)
 
     def add_unregister(self, work: Unregister) -> Unregister:
         stored = replace(work, id=self._unregisters.next_id())
@@ -332,8 +348,9 @@ class MemoryBindingWork:
     def remove_unregister(self, work_id: int) -> None:
         self._unregisters.drop(work_id)
 
-    def drop_unregisters(self, account_id: int) -> int:
-        return self._unregisters.drop_where(lambda work: work.account.id == account_id)
+    def drop_unregisters(self, account_id: int, contact_user: str) -> int:
+        wanted = (account_id, contact_user)
+        return self._unregisters.drop_where(lambda w: (w.account.id, w.account.contact_user) == wanted)
 
 
 class MemoryCalls:

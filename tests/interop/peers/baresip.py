@@ -196,7 +196,7 @@ class Baresip:
         except TimeoutError:
             raise TimeoutError(f"{self.name} not registered within {within} s: {text}") from None
 
-    async def wait_new_registration(self, within: float = PATIENCE) -> None:
+    async def wait_new_registration(self, within: float = 2 * PATIENCE) -> None:
         """Wait until a REGISTER that it sends from now on is accepted."""
 
         def accepted() -> int:

@@ -208,7 +208,6 @@ def write_enrolment(
     known = tx.accounts.by_aor(aor)
     account = known[0] if known else tx.accounts.add(new_account(aor, now))
     if not account.proven:
-        tx.binding_work.drop_unregisters(account.id)
         account = replace(account, contact_user=f"random{number}", **fields)
         tx.accounts.update(account)
     registration = tx.registrations.add(

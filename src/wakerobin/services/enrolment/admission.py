@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
-from wakerobin.core.addresses import matches_host
+from wakerobin.core.addresses import matches_host, parse_address
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip import uri as sip_uri
 from wakerobin.core.values import Account, Duration, Provider, Purpose, Transport
@@ -13,6 +14,7 @@ from wakerobin.services.enrolment.requests import EnrolRequest, Refusal, TargetR
 
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?\Z")
 _APNS_TOKEN = re.compile(r"[0-9a-fA-F]{2,400}\Z")
+_DEFAULT_PORT = 5060
 
 SHORTEST_LIFETIME_MS = 3_600_000
 LONGEST_LIFETIME_MS = 400 * 24 * 3_600_000
@@ -25,7 +27,9 @@ def normal_aor(text: str) -> str | Refusal:
     except SipSyntaxError:
         return Refusal("invalid-field", "must be a SIP address such as sip:user@domain", "/aor")
     user, _, domain = aor.removeprefix("sip:").rpartition("@")
-    return aor if user and domain else Refusal("invalid-field", "must name a user and a domain", "/aor")
+    if not user or not domain:
+        return Refusal("invalid-field", "must name a user and a domain", "/aor")
+    return f"sip:{user}@{_one_spelling(domain)}"
 
 
 def normal_registrar(text: str) -> str | Refusal:
@@ -35,7 +39,8 @@ def normal_registrar(text: str) -> str | Refusal:
     shape = _HOST_PORT.match(text)
     if shape is None or (shape.group(2) and not 0 < int(shape.group(2)) < 65536):
         return Refusal("invalid-field", "must be host or host:port", "/registrar")
-    return text.lower()
+    port = f":{int(shape.group(2))}" if shape.group(2) else ""
+    return f"{_one_spelling(shape.group(1))}{port}"
 
 
 def refusal_of_registrar(app: AppOptions, request: EnrolRequest, aor: str, registrar: str) -> Refusal | None:
@@ -100,10 +105,22 @@ def lifetime_of(app: AppOptions, asked_s: int | None) -> Duration:
 
 
 def conflicts(account: Account, registrar: str) -> bool:
-    """Whether an account of this AOR is held at another registrar."""
-    return (account.registrar or account.aor.rpartition("@")[2]) != (
-        registrar or account.aor.rpartition("@")[2]
-    )
+    """Whether an account of this AOR is proven at another registrar."""
+    domain = account.aor.rpartition("@")[2]
+    return account.proven and _with_port(account.registrar or domain) != _with_port(registrar or domain)
+
+
+def _with_port(registrar: str) -> str:
+    shape = _HOST_PORT.match(registrar)
+    return registrar if shape is None or shape.group(2) else f"{registrar}:{_DEFAULT_PORT}"
+
+
+def _one_spelling(host: str) -> str:
+    """Return a host as all its spellings are kept: one PBX must not be taken for two."""
+    address = parse_address(host) if host.startswith("[") else None
+    if isinstance(address, ipaddress.IPv6Address):
+        return f"[{address}]"
+    return host.lower().removesuffix(".")
 
 
 def _host(host_port: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from wakerobin import log
@@ -15,7 +17,6 @@ from wakerobin.core.values import (
     Credentials,
     Duration,
     PushRegistration,
-    PushTarget,
     Secret,
     Transport,
 )
@@ -26,21 +27,29 @@ from wakerobin.services import story
 from wakerobin.services.enrolment import admission
 from wakerobin.services.enrolment.access import secret_hash
 from wakerobin.services.enrolment.guesses import Guesses
+from wakerobin.services.enrolment.offers import Offer
 from wakerobin.services.enrolment.requests import (
     Enrolled,
     EnrolRequest,
     PatchRequest,
     Refusal,
-    TargetRequest,
 )
+from wakerobin.services.enrolment.targets import set_targets
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.fleet.values import TrialResult, TrialVerdict
-from wakerobin.services.lives import Lives
+from wakerobin.services.lives import Lives, tried_at, way_of
 
 _log = log.get("enrolment")
 
 OLD_SECRET_MS = 7 * 24 * 3_600_000
 """How long the old secret of a repeated enrolment works while the new one was not used."""
+
+MOST_WAITING_OF_ACCOUNT = 10
+MOST_WAITING = 10_000
+"""How many registrations may wait for their proof, of one account and altogether."""
+
+FLOOD_RETRY_S = 15 * 60
+"""After that those that were refused are erased."""
 
 _REFUSALS = {
     TrialVerdict.REFUSED: "credentials-refused",
@@ -87,17 +96,11 @@ class Enrolment:
         ) or admission.refusal_of_targets(app, request.targets)
         if refusal is not None:
             return refusal
-        secret = Secret(f"wrs_{token(self._entropy, 32)}")
         fresh = self._fresh_account(request, aor, registrar, transport)
-        lifetime = admission.lifetime_of(app, request.lifetime_s)
-        may_compare = self._may_compare(fresh)
-        stored = await self._store.transact(
-            lambda tx: self._store_enrolment(tx, request, fresh, secret, lifetime, may_compare)
-        )
+        with self._offer(request, fresh, admission.lifetime_of(app, request.lifetime_s)) as offer:
+            stored = await self._store.transact(lambda tx: self._store_enrolment(tx, offer))
         if isinstance(stored, Refusal) or stored.registration.proven:
             return stored
-        if stored.account.proven and may_compare:
-            self._guesses.was_wrong(stored.account.id, self._clock.monotonic())
         return await self._await_proof(stored, wait_s)
 
     async def patch(
@@ -117,72 +120,36 @@ class Enrolment:
             refusal = admission.refusal_of_targets(app, request.targets)
             if refusal is not None:
                 return refusal
+        has_credentials = request.password is not None or bool(request.keys)
+        if has_credentials and (refusal := self._foreseen(registration, request)) is not None:
+            return refusal
         await self._store.transact(lambda tx: self._store_patch(tx, app, registration.id, request, cause))
-        if request.password is None and not request.keys:
+        if not has_credentials:
             return None
         result = await self._result(registration.id, wait_s)
         return _refusal(result) if result is not None else None
 
-    def set_targets(
-        self, tx: Transaction, registration_id: int, wanted: tuple[TargetRequest, ...], now: int
-    ) -> None:
-        """Replace the list of targets; a token that is reported again keeps its row and its history."""
-        known = {(t.provider, t.token): t for t in tx.targets.of_registration(registration_id)}
-        for target in wanted:
-            row = known.pop((target.provider, target.token), None)
-            if row is None:
-                tx.targets.add(
-                    PushTarget(
-                        registration_id=registration_id,
-                        provider=target.provider,
-                        purposes=target.purposes,
-                        token=target.token,
-                        topic=target.topic,
-                        environment=target.environment,
-                        reported_at=now,
-                    )
-                )
-            else:
-                tx.targets.update(
-                    replace(
-                        row,
-                        purposes=target.purposes,
-                        topic=target.topic,
-                        environment=target.environment,
-                        reported_at=now,
-                        refused_at=0,
-                    )
-                )
-        for gone in known.values():
-            tx.targets.remove(gone.id)
-
     # Inside the transaction
 
-    def _store_enrolment(
-        self,
-        tx: Transaction,
-        request: EnrolRequest,
-        fresh: Account,
-        secret: Secret,
-        lifetime: Duration,
-        may_compare: bool,  # noqa: FBT001 - private, and beside five others that have no name either
-    ) -> Enrolled | Refusal:
-        now = self._clock.now()
-        account = self._account(tx, fresh)
-        if isinstance(account, Refusal):
-            return account
-        credentials = Credentials(account.auth_user, request.password, request.keys)
-        if fresh.auth_user:
-            credentials = replace(credentials, username=fresh.auth_user)
-        is_proven = account.proven and may_compare
-        is_proven = is_proven and _equal(credentials, tx.accounts.credentials(account.id), account)
+    def _store_enrolment(self, tx: Transaction, offer: Offer) -> Enrolled | Refusal:
+        now, request, fresh = self._clock.now(), offer.request, offer.account
+        known = tx.accounts.by_aor(fresh.aor)
+        if any(admission.conflicts(account, fresh.registrar) for account in known):
+            return Refusal("aor-conflict", "this address is held at another registrar here")
+        account = next((one for one in known if one.app == fresh.app), None)
+        credentials = offer.credentials_for(account)
+        is_proven = offer.may_compare and account is not None and _is_proven(tx, account, credentials)
+        offer.was_wrong = offer.may_compare and not is_proven
+        if not is_proven and (refusal := offer.foreseen or _refusal_of_flood(tx, account)) is not None:
+            return refusal
+        account = _taken_up(tx, account, fresh)
         registration = self._repeated(tx, account, request) if is_proven else None
         is_new = registration is None
         if registration is None:
-            registration = self._add(tx, account, request, secret, lifetime, proven=is_proven)
+            registration = self._add(tx, account, offer, proven=is_proven)
         else:
-            registration = self._renew_enrolment(tx, registration, request, secret, lifetime)
-        self.set_targets(tx, registration.id, request.targets, now)
+            registration = self._renew_enrolment(tx, registration, offer)
+        set_targets(tx, registration.id, request.targets, now)
         if is_proven:
             story.tell(tx, story.of_registration(registration.id), now, "proven", realm=account.realm)
         else:
@@ -191,25 +158,11 @@ class Enrolment:
                     registration_id=registration.id,
                     account_id=account.id,
                     credentials=credentials,
+                    way=way_of(fresh),
                     started_at=now,
                 )
             )
-        return Enrolled(registration, account, secret, is_new)
-
-    def _account(self, tx: Transaction, fresh: Account) -> Account | Refusal:
-        """Return the account to attach to: a new one, the living one, or one that begins again."""
-        known = tx.accounts.by_aor(fresh.aor)
-        if any(admission.conflicts(account, fresh.registrar) and _is_held(tx, account) for account in known):
-            return Refusal("aor-conflict", "this address is held at another registrar here")
-        account = next((one for one in known if one.app == fresh.app), None)
-        if account is None:
-            account = tx.accounts.add(fresh)
-        elif not _is_held(tx, account):
-            # A new Contact user part: a late un-REGISTER of the last life cannot remove the new binding.
-            tx.binding_work.drop_unregisters(account.id)
-            account = replace(fresh, id=account.id, slot=account.slot, created_at=account.created_at)
-            tx.accounts.update(account)
-        return account
+        return Enrolled(registration, account, offer.secret, is_new)
 
     def _repeated(self, tx: Transaction, account: Account, request: EnrolRequest) -> PushRegistration | None:
         for registration in tx.registrations.by_installation(account.id, request.installation_id):
@@ -222,13 +175,11 @@ class Enrolment:
         self,
         tx: Transaction,
         account: Account,
-        request: EnrolRequest,
-        secret: Secret,
-        lifetime: Duration,
+        offer: Offer,
         *,
         proven: bool,
     ) -> PushRegistration:
-        now = self._clock.now()
+        now, request = self._clock.now(), offer.request
         registration = tx.registrations.add(
             PushRegistration(
                 public_id=f"pr_{token(self._entropy, 12)}",
@@ -236,13 +187,13 @@ class Enrolment:
                 app=account.app,
                 installation=request.installation_id,
                 sip_instance=self.sip_instance(request.installation_id),
-                secret_hash=secret_hash(self._key, secret.reveal()),
+                secret_hash=secret_hash(self._key, offer.secret.reveal()),
                 proven=proven,
                 platform=request.platform,
                 locale=request.locale,
                 time_zone=request.time_zone,
                 display_name=request.display_name,
-                lifetime=lifetime,
+                lifetime=offer.lifetime,
                 capabilities=dict(request.capabilities),
                 created_at=now,
             )
@@ -258,24 +209,24 @@ class Enrolment:
         return registration
 
     def _renew_enrolment(
-        self,
-        tx: Transaction,
-        registration: PushRegistration,
-        request: EnrolRequest,
-        secret: Secret,
-        lifetime: Duration,
+        self, tx: Transaction, registration: PushRegistration, offer: Offer
     ) -> PushRegistration:
-        now = self._clock.now()
+        now, request = self._clock.now(), offer.request
+        previous, until = registration.secret_hash, now + OLD_SECRET_MS
+        if registration.previous_secret_hash and now < registration.previous_secret_until:
+            # The secret of before this one was never used, so its answer may have got lost: the app still
+            # has the older one.
+            previous, until = registration.previous_secret_hash, registration.previous_secret_until
         renewed = replace(
             registration,
-            secret_hash=secret_hash(self._key, secret.reveal()),
-            previous_secret_hash=registration.secret_hash,
-            previous_secret_until=now + OLD_SECRET_MS,
+            secret_hash=secret_hash(self._key, offer.secret.reveal()),
+            previous_secret_hash=previous,
+            previous_secret_until=until,
             platform=request.platform,
             locale=request.locale,
             time_zone=request.time_zone,
             display_name=request.display_name,
-            lifetime=lifetime,
+            lifetime=offer.lifetime,
             capabilities=dict(request.capabilities),
         )
         tx.registrations.update(renewed)
@@ -300,16 +251,18 @@ class Enrolment:
         if changes:
             tx.registrations.update(replace(registration, **changes))
         if request.targets is not None:
-            self.set_targets(tx, registration_id, request.targets, now)
+            set_targets(tx, registration_id, request.targets, now)
         if request.password is not None or request.keys:
             account = tx.accounts.get(registration.account_id)
             assert account is not None
             username = request.auth_user or account.auth_user
+            waiting = tx.binding_work.trial(registration_id)
             tx.binding_work.put_trial(
                 Trial(
                     registration_id=registration_id,
                     account_id=account.id,
                     credentials=Credentials(username, request.password, request.keys),
+                    way=waiting.way if waiting is not None else None,
                     started_at=now,
                 )
             )
@@ -317,10 +270,34 @@ class Enrolment:
 
     # Around it
 
-    def _may_compare(self, fresh: Account) -> bool:
+    @contextlib.contextmanager
+    def _offer(self, request: EnrolRequest, fresh: Account, lifetime: Duration) -> Iterator[Offer]:
+        """Make an offer of an enrolment; while it is looked at, its guess is counted as a wrong one."""
+        secret = Secret(f"wrs_{token(self._entropy, 32)}")
+        offer = Offer(request=request, account=fresh, secret=secret, lifetime=lifetime)
         known = self._store.read(lambda tx: tx.accounts.by_aor(fresh.aor))
-        account_id = next((one.id for one in known if one.app == fresh.app), 0)
-        return self._guesses.may_compare(account_id, self._clock.monotonic())
+        mine = next((one for one in known if one.app == fresh.app and one.proven), None)
+        result = self._fleet.foresee(mine or fresh, offer.credentials_for(mine).username)
+        offer.foreseen = _refusal(result) if result is not None else None
+        if mine is None:
+            yield offer
+            return
+        offer.may_compare = self._guesses.begin(mine.id, self._clock.monotonic())
+        try:
+            yield offer
+        finally:
+            if offer.may_compare:
+                self._guesses.end(mine.id, self._clock.monotonic(), is_wrong=offer.was_wrong)
+
+    def _foreseen(self, registration: PushRegistration, request: PatchRequest) -> Refusal | None:
+        account, trial = self._store.read(
+            lambda tx: (tx.accounts.get(registration.account_id), tx.binding_work.trial(registration.id))
+        )
+        if account is None:
+            return None
+        user = request.auth_user or account.auth_user
+        result = self._fleet.foresee(tried_at(account, trial), user)
+        return _refusal(result) if result is not None else None
 
     async def _await_proof(self, enrolled: Enrolled, wait_s: float) -> Enrolled | Refusal:
         result = await self._result(enrolled.registration.id, wait_s)
@@ -367,9 +344,31 @@ class Enrolment:
         )
 
 
-def _is_held(tx: Transaction, account: Account) -> bool:
-    """Whether somebody has the account now: living registrations, proven or waiting for it."""
-    return bool(tx.registrations.of_account(account.id))
+def _taken_up(tx: Transaction, account: Account | None, fresh: Account) -> Account:
+    """Return the account to attach to: a new one, the living one, or one that begins again."""
+    if account is None:
+        return tx.accounts.add(fresh)
+    if tx.registrations.of_account(account.id):
+        return account
+    # A new Contact user part: a late un-REGISTER of the last life cannot remove the new binding.
+    account = replace(fresh, id=account.id, slot=account.slot, created_at=account.created_at)
+    tx.accounts.update(account)
+    return account
+
+
+def _refusal_of_flood(tx: Transaction, account: Account | None) -> Refusal | None:
+    """Return why no more may wait for their proof: anybody can enrol with any password."""
+    waiting = [one for one in tx.registrations.of_account(account.id) if not one.proven] if account else []
+    if len(waiting) >= MOST_WAITING_OF_ACCOUNT or len(tx.binding_work.trial_ids()) >= MOST_WAITING:
+        reason = "too many enrolments wait for their proof"
+        return Refusal("registrar-busy", reason, retry_after_s=FLOOD_RETRY_S)
+    return None
+
+
+def _is_proven(tx: Transaction, account: Account, offered: Credentials) -> bool:
+    """Whether offered credentials are those that the account's PBX accepts, as far as is known."""
+    is_accepted = account.state not in (BindingState.REFUSED, BindingState.CREDENTIALS_NEEDED)
+    return account.proven and is_accepted and _equal(offered, tx.accounts.credentials(account.id), account)
 
 
 def _equal(offered: Credentials, kept: Credentials | None, account: Account) -> bool:

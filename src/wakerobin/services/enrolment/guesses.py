@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 
 MOST_WRONG = 3
 WINDOW_S = 3_600.0
 MOST_ACCOUNTS = 10_000
+
+
+@dataclass(slots=True)
+class _Account:
+    wrong: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_WRONG))
+    open: int = 0
+    """Comparisons under way: each may turn out to be wrong."""
 
 
 class Guesses:
@@ -16,20 +24,26 @@ class Guesses:
     """
 
     def __init__(self) -> None:
-        self._wrong: OrderedDict[int, deque[float]] = OrderedDict()
+        self._accounts: OrderedDict[int, _Account] = OrderedDict()
 
-    def may_compare(self, account_id: int, now_s: float) -> bool:
-        """Whether credentials that are offered for this account may be compared."""
-        wrong = self._wrong.get(account_id)
-        if wrong is None:
-            return True
-        while wrong and now_s - wrong[0] >= WINDOW_S:
-            wrong.popleft()
-        return len(wrong) < MOST_WRONG
+    def begin(self, account_id: int, now_s: float) -> bool:
+        """Whether credentials that are offered for this account may be compared; if so, `end` follows."""
+        account = self._accounts.setdefault(account_id, _Account())
+        self._accounts.move_to_end(account_id)
+        while account.wrong and now_s - account.wrong[0] >= WINDOW_S:
+            account.wrong.popleft()
+        if account.open + len(account.wrong) >= MOST_WRONG:
+            return False
+        account.open += 1
+        if len(self._accounts) > MOST_ACCOUNTS:
+            self._accounts.popitem(last=False)
+        return True
 
-    def was_wrong(self, account_id: int, now_s: float) -> None:
-        """Count a comparison that failed."""
-        self._wrong.setdefault(account_id, deque(maxlen=MOST_WRONG)).append(now_s)
-        self._wrong.move_to_end(account_id)
-        if len(self._wrong) > MOST_ACCOUNTS:
-            self._wrong.popitem(last=False)
+    def end(self, account_id: int, now_s: float, *, is_wrong: bool) -> None:
+        """Say how a comparison went."""
+        account = self._accounts.setdefault(account_id, _Account())
+        account.open = max(0, account.open - 1)
+        if is_wrong:
+            account.wrong.append(now_s)
+        elif not account.open and not account.wrong:
+            del self._accounts[account_id]

@@ -77,11 +77,11 @@ class GuessingBudget:
 
     def ask(self, user: str, now_s: float) -> Grant | Wait | TooManyAtRegistrar | TooManyOfUser:
         """Ask to try credentials of a user. A grant must be given back by `settle`."""
+        user = user.casefold()  # to many PBXs "Anna" is anna
         mine = self._users.get(user) or _Account()
-        if mine.count(now_s, _PER_USER_S) >= _MOST_PER_USER:
-            return TooManyOfUser(mine.free_in(now_s, _PER_USER_S))
-        if self._all.count(now_s, _PER_REGISTRAR_S) >= self._most:
-            return TooManyAtRegistrar(self._all.free_in(now_s, _PER_REGISTRAR_S))
+        exhausted = self.exhausted(user, now_s)
+        if exhausted is not None:
+            return exhausted
         if (
             mine.open + len(mine.refused) >= _MOST_PER_USER
             or self._all.open + len(self._all.refused) >= self._most
@@ -97,9 +97,23 @@ class GuessingBudget:
         self._all.open += 1
         return Grant()
 
+    def exhausted(self, user: str, now_s: float) -> TooManyAtRegistrar | TooManyOfUser | None:
+        """Return why credentials of a user cannot be tried now; None where they can, or may only wait."""
+        mine = self._users.get(user.casefold()) or _Account()
+        if mine.count(now_s, _PER_USER_S) >= _MOST_PER_USER:
+            return TooManyOfUser(mine.free_in(now_s, _PER_USER_S))
+        if self._all.count(now_s, _PER_REGISTRAR_S) >= self._most:
+            return TooManyAtRegistrar(self._all.free_in(now_s, _PER_REGISTRAR_S))
+        return None
+
+    def is_quiet(self, now_s: float) -> bool:
+        """Whether nothing is open and no refusal counts any more: then it may be forgotten."""
+        self._forget_quiet(now_s)
+        return not self._users and not self._all.open
+
     def settle(self, user: str, now_s: float, *, is_refused: bool) -> None:
         """Give a grant back, and say whether the PBX refused the credentials."""
-        mine = self._users.setdefault(user, _Account())
+        mine = self._users.setdefault(user.casefold(), _Account())
         for account in (mine, self._all):
             account.open = max(0, account.open - 1)
             if is_refused:

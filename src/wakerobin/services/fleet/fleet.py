@@ -99,6 +99,10 @@ class Fleet:
         """Have the stored trial of a registration tried; the future gets the first answer to it."""
         return self._trials.begin(registration_id)
 
+    def foresee(self, account: Account, user: str) -> TrialResult | None:
+        """Return the refusal that credentials would meet without the PBX being asked; None: try them."""
+        return self._trials.foresee(account, user)
+
     def refresh_now(self, account_id: int) -> None:
         """Bind an account out of turn, as soon as its PBX may be asked."""
         row = self._roster.row(account_id)

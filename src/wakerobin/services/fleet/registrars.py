@@ -237,6 +237,13 @@ class Registrars:
         """Return every registrar."""
         return tuple(self._all)
 
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def known(self, account: Account) -> Registrar | None:
+        """Return the registrar of an account, if anybody needed it before."""
+        return self._of.get(next_hop(account))
+
     def of(self, account: Account) -> Registrar:
         """Return the registrar of an account."""
         hop = next_hop(account)

@@ -25,8 +25,8 @@ _RANGE = 2**32
 class BindingNews(Protocol):
     """Who is told what the PBXs say of credentials and bindings (`services.lives.Lives`)."""
 
-    async def proven(self, registration_id: int, proof: Proof) -> object:
-        """The credentials of this registration were accepted."""
+    async def proven(self, registration_id: int, proof: Proof) -> bool:
+        """The credentials of this registration were accepted. False: that is of no use any more."""
         ...
 
     async def refused(self, registration_id: int, code: str, reason: str) -> object:

@@ -37,7 +37,7 @@ from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrar, Registrars
 from wakerobin.services.fleet.surroundings import Surroundings
 from wakerobin.services.fleet.values import TrialResult, TrialVerdict
-from wakerobin.services.lives import Proof
+from wakerobin.services.lives import Proof, tried_at, way_of
 
 _REFUSED = TrialResult(
     TrialVerdict.REFUSED, "credentials-refused", "The PBX does not accept these credentials."
@@ -48,6 +48,12 @@ _UNCHALLENGED = TrialResult(
     "The PBX asks for no password, so that nobody could tell whose account this is.",
 )
 _GONE = TrialResult(TrialVerdict.GONE)
+_BUSY = "Too many wrong credentials were tried at this PBX; it would ban this server."
+_TOO_MANY = "The credentials of this user were refused too often."
+
+_MOST_BUDGETS = 10_000
+_MOST_REGISTRARS = 10_000
+"""Enrolments may name any host that a pattern allows; each is remembered."""
 
 _STORE_RETRY_S = 30.0
 
@@ -62,6 +68,8 @@ class _Running:
     answer: asyncio.Future[TrialResult]
     trouble: Trouble | None = None
     timer: Timer | None = None
+    budget: GuessingBudget | None = None
+    """What has granted the attempt that is under way."""
     was_accepted: bool = False
     """Whether the PBX took the credentials: then the store may know it although it could not say so."""
 
@@ -80,12 +88,12 @@ class Trials:
         self._cycles = cycles
         self._refreshing = refreshing
         self._running: dict[int, _Running] = {}
-        self._budgets: dict[int, GuessingBudget] = {}
+        self._budgets: dict[str, GuessingBudget] = {}
 
     def look(self) -> None:
         """Begin what the store holds and nobody has begun."""
-        for trial in self._around.store.read(lambda tx: tx.binding_work.trials()):
-            self.begin(trial.registration_id)
+        for registration_id in self._around.store.read(lambda tx: tx.binding_work.trial_ids()):
+            self.begin(registration_id)
 
     def begin(self, registration_id: int) -> asyncio.Future[TrialResult]:
         """Begin a trial, or join the one under way; the future gets its first answer."""
@@ -97,6 +105,17 @@ class Trials:
                 self._attempt(running)
         # Whoever waits may lose patience; the others must not lose the answer by it.
         return asyncio.shield(running.answer) if not running.answer.done() else running.answer
+
+    def foresee(self, account: Account, user: str) -> TrialResult | None:
+        """Return the refusal that credentials would meet without the PBX being asked; None: try them."""
+        registrar = self._registrars.known(account)
+        if registrar is None:
+            if len(self._registrars) < _MOST_REGISTRARS:
+                return None
+            return TrialResult(TrialVerdict.BUSY, "registrar-busy", "Too many PBXs are known already.", 600)
+        budget = self._budgets.get(_place(registrar))
+        exhausted = budget.exhausted(user, self._around.clock.monotonic()) if budget is not None else None
+        return _exhausted(exhausted) if exhausted is not None else None
 
     def resume(self) -> None:
         """Attempt what was begun before the fleet ran."""
@@ -124,25 +143,24 @@ class Trials:
             return
         trial, account = found
         registrar = self._registrars.of(account)
-        now_s = self._around.clock.monotonic()
-        match self._budget(registrar).ask(trial.credentials.username, now_s):
+        if registrar.addresses:
+            self._ration(running, trial, account, registrar)
+        else:  # by its addresses guesses are counted, so that more names for one PBX bring no more of them
+            registrar.ask(lambda: self._ration(running, trial, account, registrar), is_urgent=True)
+
+    def _ration(self, running: _Running, trial: Trial, account: Account, registrar: Registrar) -> None:
+        budget = self._budget(registrar)
+        match budget.ask(trial.credentials.username, self._around.clock.monotonic()):
             case Grant():
+                running.budget = budget
                 registrar.ask(lambda: self._send(running, trial, account, registrar), is_urgent=True)
             case Wait(seconds=seconds):
                 self._again(running, seconds)
-            case TooManyAtRegistrar(seconds=seconds):
-                reason = "Too many wrong credentials were tried at this PBX; it would ban this server."
-                self._answer(
-                    running,
-                    TrialResult(TrialVerdict.BUSY, "registrar-busy", reason, math.ceil(seconds)),
-                )
-                self._again(running, seconds)
-            case TooManyOfUser(seconds=seconds):
-                reason = "The credentials of this user were refused too often."
-                code = "too-many-refused-credentials"
-                self._refuse(
-                    running, TrialResult(TrialVerdict.TOO_MANY_REFUSED, code, reason, math.ceil(seconds))
-                )
+            case TooManyAtRegistrar() as busy:
+                self._answer(running, _exhausted(busy))
+                self._again(running, busy.seconds)
+            case TooManyOfUser() as too_many:
+                self._refuse(running, _exhausted(too_many))
             case never:
                 assert_never(never)
 
@@ -167,8 +185,10 @@ class Trials:
     def _ended(self, running: _Running, errand: Errand, ending: Ending) -> None:
         now_s = self._around.clock.monotonic()
         outcome = ending.outcome
-        user = errand.credentials.username
-        self._budget(errand.registrar).settle(user, now_s, is_refused=isinstance(outcome, Refused))
+        if running.budget is not None:
+            user = errand.credentials.username
+            running.budget.settle(user, now_s, is_refused=isinstance(outcome, Refused))
+            running.budget = None
         if isinstance(outcome, Bound):
             self._bound(running, errand, ending, outcome)
         elif isinstance(outcome, Refused | RealmUnknown):
@@ -185,9 +205,10 @@ class Trials:
     def _bound(self, running: _Running, errand: Errand, ending: Ending, outcome: Bound) -> None:
         app = self._around.options.apps.get(errand.account.app)
         if outcome.accepted is not None:
-            proof = _proof(outcome.accepted, outcome.granted_s)
+            proof = _proof(outcome.accepted, errand.account, outcome.granted_s)
         elif app is not None and app.trust_unchallenged:
-            proof = _proof(_unasked(errand.account, errand.credentials), outcome.granted_s)
+            unasked = _unasked(errand.account, errand.credentials)
+            proof = _proof(unasked, errand.account, outcome.granted_s)
         else:
             self._refuse(running, _UNCHALLENGED, also=_removal(errand, self._around.clock.now(), outcome))
             return
@@ -199,13 +220,14 @@ class Trials:
         registration_id, account_id = running.registration_id, errand.account.id
         running.was_accepted = True
         try:
-            await self._around.lives.proven(registration_id, proof)
+            is_taken = await self._around.lives.proven(registration_id, proof)
         except StoreUnavailableError:
             self._again(running, _STORE_RETRY_S)
             raise
         account = self._around.store.read(lambda tx: tx.accounts.get(account_id))
-        if account is None or not account.proven:
-            # It ended meanwhile: what the trial has left at the PBX goes, too.
+        if not is_taken or account is None or not account.proven:
+            # It ended meanwhile, or others have proven the account at another PBX: what the trial has left
+            # goes, too. A trial that is still there is begun once more, where the account is now.
             removal = _removal(errand, self._around.clock.now(), outcome)
             await self._around.store.transact(removal)
             self._finish(running, _GONE)
@@ -248,13 +270,27 @@ class Trials:
         self._answer(running, result)
 
     def _budget(self, registrar: Registrar) -> GuessingBudget:
-        budget = self._budgets.get(registrar.number)
+        place, now_s = _place(registrar), self._around.clock.monotonic()
+        budget = self._budgets.get(place)
         if budget is None:
+            if len(self._budgets) >= _MOST_BUDGETS:
+                self._budgets = {key: one for key, one in self._budgets.items() if not one.is_quiet(now_s)}
             options = self._around.options.sip
-            budget = self._budgets[registrar.number] = GuessingBudget(
-                options.unproven_rate, options.unproven_refusals, self._around.clock.monotonic()
-            )
+            budget = GuessingBudget(options.unproven_rate, options.unproven_refusals, now_s)
+            self._budgets[place] = budget
         return budget
+
+
+def _place(registrar: Registrar) -> str:
+    """Return what a PBX bans us from: its address, whatever names and ports enrolments have for it."""
+    return min((address for address, _ in registrar.addresses), default=registrar.hop.host)
+
+
+def _exhausted(how: TooManyAtRegistrar | TooManyOfUser) -> TrialResult:
+    seconds = math.ceil(how.seconds)
+    if isinstance(how, TooManyAtRegistrar):
+        return TrialResult(TrialVerdict.BUSY, "registrar-busy", _BUSY, seconds)
+    return TrialResult(TrialVerdict.TOO_MANY_REFUSED, "too-many-refused-credentials", _TOO_MANY, seconds)
 
 
 def _trial_of(registration_id: int) -> Callable[[Transaction], tuple[Trial, Account] | None]:
@@ -263,7 +299,7 @@ def _trial_of(registration_id: int) -> Callable[[Transaction], tuple[Trial, Acco
         if trial is None:
             return None
         account = tx.accounts.get(trial.account_id)
-        return None if account is None else (trial, account)
+        return None if account is None else (trial, tried_at(account, trial))
 
     return work
 
@@ -279,8 +315,8 @@ def _proven_account(registration_id: int) -> Callable[[Transaction], Account | N
     return work
 
 
-def _proof(accepted: Accepted, granted_s: int) -> Proof:
-    return Proof(accepted.keys, accepted.realm, accepted.algorithm, granted_s)
+def _proof(accepted: Accepted, account: Account, granted_s: int) -> Proof:
+    return Proof(accepted.keys, accepted.realm, accepted.algorithm, granted_s, way_of(account))
 
 
 def _unasked(account: Account, credentials: Credentials) -> Accepted:

@@ -2,6 +2,6 @@
 
 from wakerobin.services.lives.context import is_renewable, is_warnable, policy_of
 from wakerobin.services.lives.lives import LifeView, Lives
-from wakerobin.services.lives.proofs import Proof
+from wakerobin.services.lives.proofs import Proof, tried_at, way_of
 
-__all__ = ["LifeView", "Lives", "Proof", "is_renewable", "is_warnable", "policy_of"]
+__all__ = ["LifeView", "Lives", "Proof", "is_renewable", "is_warnable", "policy_of", "tried_at", "way_of"]

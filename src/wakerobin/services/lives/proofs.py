@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from wakerobin.core.lifetime import Cease, Proven
 from wakerobin.core.pushes import PushType
@@ -14,8 +14,9 @@ from wakerobin.core.values import (
     Ended,
     PushRegistration,
     RealmKey,
+    Way,
 )
-from wakerobin.ports.store import OutboxRow, Transaction
+from wakerobin.ports.store import OutboxRow, Transaction, Trial
 from wakerobin.services import story
 from wakerobin.services.lives.effects import Apply
 
@@ -33,21 +34,30 @@ class Proof:
     algorithm: Algorithm
     granted_s: int = 0
     """The expiry that the PBX granted, 0 where it did not say."""
+    way: Way | None = None
+    """Where it was proven; None: where the account is."""
 
 
 def prove(tx: Transaction, registration_id: int, proof: Proof, now: int, apply: Apply) -> bool:
     """Take credentials as proven: HA1s replace the password, and the registration gets pushes.
 
-    Another registration of the same installation makes way. False: there is no such registration.
+    Another registration of the same installation makes way. False: there is no such registration, or
+    the account was proven elsewhere meanwhile.
     """
     registration = tx.registrations.get(registration_id)
     account = tx.accounts.get(registration.account_id) if registration else None
     life = tx.lives.get(registration_id)
     if registration is None or account is None or life is None or life.ended is not None:
         return False
+    if account.proven and proof.way not in (None, way_of(account)):
+        return False
     trial = tx.binding_work.trial(registration_id)
     before = trial.credentials if trial else tx.accounts.credentials(account.id)
     username = before.username if before else account.auth_user
+    if not account.proven:
+        # What was left of an earlier life under the same Contact must not take this binding away.
+        tx.binding_work.drop_unregisters(account.id, account.contact_user)
+        account = replace(account, **asdict(proof.way)) if proof.way is not None else account
     if proof.keys:
         tx.accounts.set_credentials(account.id, Credentials(username, keys=proof.keys))
     tx.accounts.update(_registered(replace(account, auth_user=username), proof, now))
@@ -64,6 +74,24 @@ def prove(tx: Transaction, registration_id: int, proof: Proof, now: int, apply: 
             story.tell(tx, story.of_registration(other.id), now, "replaced")
             apply(tx, other, Cease(Ended.DELETED))
     return True
+
+
+def tried_at(account: Account, trial: Trial | None) -> Account:
+    """Return the account as a trial of its credentials sees it.
+
+    Anybody can enrol with any password, so what an enrolment says of the way to the PBX is its own until it
+    is proven; then it is the account's, and later enrolments are tried there.
+    """
+    if account.proven or trial is None or trial.way is None:
+        return account
+    return replace(account, **asdict(trial.way))
+
+
+def way_of(account: Account) -> Way:
+    """Return where the PBX of an account is."""
+    return Way(
+        registrar=account.registrar, outbound_proxy=account.outbound_proxy, transport=account.transport
+    )
 
 
 def refuse(tx: Transaction, registration_id: int, code: str, reason: str, now: int) -> None:
@@ -99,11 +127,12 @@ def change_state(
 
 
 def forget(tx: Transaction, registration_id: int) -> None:
-    """Remove a push registration for good, and its account where nothing else needs it."""
+    """Remove a push registration for good with its story, and its account where nothing else needs it."""
     registration = tx.registrations.get(registration_id)
     if registration is None:
         return
     tx.registrations.remove(registration_id)
+    tx.stories.erase(story.of_registration(registration_id))
     account = tx.accounts.get(registration.account_id)
     if account is None or account.proven or tx.registrations.of_account(account.id):
         return

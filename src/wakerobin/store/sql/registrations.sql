@@ -36,10 +36,17 @@ ORDER BY EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.end
 LIMIT 1
 
 -- unproven --
--- Return those that waited for their proof since before a time, the oldest first.
+-- Return those that waited for their proof since before a time, the oldest first, without those that wait
+-- for the first proof of their account by a trial that is young enough.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
   previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
-FROM registration WHERE proven = 0 AND created_at < :before ORDER BY created_at, id LIMIT :limit
+FROM registration
+WHERE proven = 0 AND created_at < :before
+  AND NOT EXISTS (
+    SELECT 1 FROM trial JOIN account ON account.id = registration.account_id
+    WHERE trial.registration_id = registration.id AND trial.started_at > :waiting_from AND account.proven = 0
+  )
+ORDER BY created_at, id LIMIT :limit
 
 -- add --
 -- Store a new push registration and return its id.

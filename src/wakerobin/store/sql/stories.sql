@@ -6,6 +6,10 @@ INSERT INTO story (subject, at, event, details) VALUES (:subject, :at, :event, :
 -- Return the last events of a subject, the newest first.
 SELECT subject, at, event, details FROM story WHERE subject = :subject ORDER BY at DESC, id DESC LIMIT :limit
 
+-- erase --
+-- Remove the events of a subject.
+DELETE FROM story WHERE subject = :subject
+
 -- forget --
 -- Remove old events.
 DELETE FROM story WHERE at < :before

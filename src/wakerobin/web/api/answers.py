@@ -13,7 +13,8 @@ from wakerobin.core.lifetime import PlanKind, Stage
 from wakerobin.core.story import is_elsewhere, said_in, words
 from wakerobin.core.values import Account, BindingState, PushRegistration, Transport
 from wakerobin.net.endpoint import Listener
-from wakerobin.ports.store import CallRecord, StoryRow
+from wakerobin.ports.store import CallRecord, StoryRow, Transaction
+from wakerobin.services import story
 from wakerobin.services.fleet import BindingStatus
 from wakerobin.web.api.holding import Standing
 from wakerobin.web.context import WebContext
@@ -233,13 +234,11 @@ def _host_of(context: WebContext, listener: Listener, address: str) -> str:
 
 
 def binding_of(context: WebContext, registration: PushRegistration, account: Account) -> Binding:
-    """Return where the binding stands, of a proven account to proven registrations only."""
-    if account.proven and not registration.proven:
-        is_tried = context.store.read(lambda tx: tx.binding_work.trial(registration.id)) is not None
-        state = BindingState.UNPROVEN if is_tried else BindingState.REFUSED
-        status = BindingStatus(state, registration.created_at)
-    else:
+    """Return where the binding stands; what is unproven sees no more than how its own credentials fared."""
+    if registration.proven:
         status = context.fleet.status(account.id)
+    else:
+        status = context.store.read(lambda tx: _unproven_status(tx, registration))
     return Binding(
         state=status.state,
         since_at=status.since_at // 1000 or None,
@@ -247,6 +246,17 @@ def binding_of(context: WebContext, registration: PushRegistration, account: Acc
         reason=status.reason,
         expires_at=status.expires_at // 1000 or None,
     )
+
+
+def _unproven_status(tx: Transaction, registration: PushRegistration) -> BindingStatus:
+    if tx.binding_work.trial(registration.id) is not None:
+        return BindingStatus(BindingState.UNPROVEN, registration.created_at)
+    told = tx.stories.of(story.of_registration(registration.id))
+    last = next((row for row in reversed(told) if row.event == "refused"), None)
+    if last is None:  # its time to be tried is over, and its own is, soon
+        return BindingStatus(BindingState.REFUSED, registration.created_at)
+    code, reason = str(last.details.get("code", "")), str(last.details.get("reason", ""))
+    return BindingStatus(BindingState.REFUSED, last.at, code, reason)
 
 
 def notice_of(binding: Binding) -> str | None:

@@ -125,6 +125,7 @@ CREATE TABLE trial (
   registration_id INTEGER PRIMARY KEY REFERENCES registration ON DELETE CASCADE,
   account_id INTEGER NOT NULL,
   sealed BLOB NOT NULL,
+  way TEXT NOT NULL, -- JSON: as the enrolment names it; {} for the account's own
   started_at INTEGER NOT NULL
 ) STRICT;
 

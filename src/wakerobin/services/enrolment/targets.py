@@ -1,0 +1,42 @@
+"""The push targets of a registration, as its app reports them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from wakerobin.core.values import PushTarget
+from wakerobin.ports.store import Transaction
+from wakerobin.services.enrolment.requests import TargetRequest
+
+
+def set_targets(tx: Transaction, registration_id: int, wanted: Iterable[TargetRequest], now: int) -> None:
+    """Replace the list of targets; a token that is reported again keeps its row and its history."""
+    known = {(t.provider, t.token): t for t in tx.targets.of_registration(registration_id)}
+    for target in wanted:
+        row = known.pop((target.provider, target.token), None)
+        if row is None:
+            tx.targets.add(
+                PushTarget(
+                    registration_id=registration_id,
+                    provider=target.provider,
+                    purposes=target.purposes,
+                    token=target.token,
+                    topic=target.topic,
+                    environment=target.environment,
+                    reported_at=now,
+                )
+            )
+        else:
+            tx.targets.update(
+                replace(
+                    row,
+                    purposes=target.purposes,
+                    topic=target.topic,
+                    environment=target.environment,
+                    reported_at=now,
+                    refused_at=0,
+                )
+            )
+    for gone in known.values():
+        tx.targets.remove(gone.id)
