@@ -398,6 +398,23 @@ async def test_a_re_invite_that_was_cancelled_does_not_follow_the_phone_to_its_n
         assert not [one for one in world.sent_to("203.0.113.79") if one.method == "INVITE"]
 
 
+async def test_a_cancelled_re_invite_whose_connection_breaks_waits_for_nobody() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered(transport=Transport.TCP)
+        call, _ = await talking(world, phone)
+        world.wire.drops = lambda flow, data: data.startswith(b"INVITE") and flow.remote[0] == "203.0.113.5"
+        asker = at_pbx(world)
+        handle = asker.send(in_dialog(call, "INVITE"))
+        await world.run_for(1 * SECOND)
+        handle.cancel()
+        await world.run_for(1 * SECOND)
+        (flow,) = world.phones.flows(1)
+        world.us.close_flow(flow.flow)
+        await world.until(lambda: any(one.status == 487 for one in asker.responses), 1 * SECOND)
+
+
 async def test_a_call_outlives_its_push_registration() -> None:
     world = World()
     async with world.running():

@@ -184,6 +184,7 @@ async def test_a_phone_that_was_suspended_with_its_connection_rings_once_whichev
         old.send(old.flow_to(phone.transport, *US), merged.encode())
         await world.run_for(1 * SECOND)
         assert call.final == 0
+        assert [m.to_tag for m in world.sent_to("203.0.113.5") if m.method == "ACK"] == [merged.to_tag]
         phone.calls[0].answer()
         await world.until(lambda: phone.calls[0].is_acknowledged)
         assert call.final == 200
@@ -338,6 +339,30 @@ async def test_a_pbx_that_tries_again_under_the_same_call_id_gets_a_new_call() -
         await world.until(lambda: asker.responses[-1].status == 486)
         await nothing_is_left(world)
         assert records(world)[0].reason == "Busy Here"
+
+
+async def test_a_late_answer_to_a_former_try_does_not_touch_the_present_one() -> None:
+    world = World(call=CallPolicy(ring_timeout=20.0))
+    async with world.running():
+        account = await world.enrol()
+        (registration,) = world.registrations(account)
+        phone = await world.registered()
+        asker = at_pbx(world)
+        asked = request("INVITE", f"sip:{account.contact_user}@{US[0]}")
+        world.wire.drops = lambda flow, data: flow.remote[0] == "203.0.113.5" and data.startswith(b"CANCEL")
+        assert (await asker.ask(asked)).status == 480
+        former = phone.calls[0]
+        asker.send(asked)
+        await world.until(lambda: len(phone.calls) == 2)
+        former.answer()
+        await world.run_for(2 * SECOND)
+        assert [m.method for m in world.sent_to("203.0.113.5") if m.method == "BYE"] == ["BYE"]
+        (record,) = records(world)
+        assert record.state == CallState.OFFERED
+        assert len(world.store.read(lambda tx: tx.calls.held())) == 1
+        call_id = world.switchboard.call_id_for(registration, record)
+        assert world.switchboard.decline(registration, call_id, everywhere=True, status=486)
+        await world.until(lambda: asker.responses[-1].status == 486)
 
 
 async def test_octets_that_are_no_text_are_taken_and_written_down() -> None:

@@ -191,6 +191,47 @@ async def test_a_phone_that_comes_back_after_the_restart_rings_once_more_if_it_h
         assert call.final == 200
 
 
+async def test_a_phone_that_had_not_heard_of_the_call_gets_it_after_the_restart() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        world.wire.drops = without(FIRST, "INVITE")
+        call = world.pbx.call("alice")
+        await world.run_for(3 * SECOND)
+    world.kill()
+    world.wire.drops = lambda _flow, _data: False
+    async with world.running():
+        await world.do(phone.register())
+        await world.until(lambda: bool(phone.calls))
+        phone.calls[0].answer()
+        await world.until(lambda: phone.calls[0].is_acknowledged)
+        assert call.final == 200
+        await nothing_is_left(world)
+
+
+async def test_two_users_who_are_called_under_one_call_id_are_told_apart_by_the_branch() -> None:
+    world = World("alice", "bob")
+    async with world.running():
+        accounts = [await world.enrol("alice"), await world.enrol("bob")]
+        asker = at_pbx(world)
+        same = request("INVITE", "sip:x@y.example")
+        for account in accounts:
+            asked = same.copy()
+            asked.uri = f"sip:{account.contact_user}@{US[0]}"
+            asker.send(asked)
+        phone = await world.registered("alice", transport=Transport.TCP)
+        other = await world.registered("bob", address=SECOND_PHONE, transport=Transport.TCP)
+        await world.until(lambda: bool(phone.calls and other.calls))
+    world.kill()
+    async with world.running():
+        phone.calls[0].answer()
+        other.calls[0].decline(404)
+        await world.run_for(3 * SECOND)
+        ended = {record.account_id: record.state for record in records(world)}
+        assert ended == {accounts[0].id: CallState.ANSWERED, accounts[1].id: CallState.MISSED}
+
+
 async def test_two_phones_one_ringing_and_one_asleep_are_told_apart_after_the_restart() -> None:
     world = World()
     async with world.running():

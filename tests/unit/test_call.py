@@ -221,6 +221,35 @@ def test_a_phone_whose_connection_dies_while_it_rings_may_come_back() -> None:
     assert len(of(Offer, one.phone_arrived(phone(port=5000), 52.0))) == 1
 
 
+def test_a_flow_that_dies_after_its_time_was_up_does_not_keep_the_call() -> None:
+    one = call(wake_timeout=30.0)
+    effects = one.start([phone(1, 4000, heard_at=-60.0), phone(2, 5000)], [1, 2], 0.0)
+    dead, rings = (offer.key for offer in of(Offer, effects))
+    one.receive(rings, answer(180), 0.2)
+    one.on_timer(30.0)
+    assert one.branch_failed(dead, "transport: connection reset", 31.0) == []
+    assert over(one.receive(rings, answer(486), 32.0)).state is CallState.MISSED
+
+
+def test_a_phone_that_rang_for_its_time_is_not_rung_again() -> None:
+    one = call(ring_timeout=60.0)
+    key = key_of(one.start([phone(1, 4000)], [1, 2], 0.0))
+    one.receive(key, answer(180), 0.2)
+    other = key_of(one.phone_arrived(phone(2, 5000), 20.0))
+    one.receive(other, answer(180), 20.2)
+    assert of(Over, one.on_timer(60.0)) == []
+    assert one.phone_arrived(phone(1, 6000), 61.0) == []
+
+
+def test_a_phone_that_lost_its_connection_late_has_all_its_time_to_come_back() -> None:
+    one = call(wake_timeout=30.0, ring_timeout=120.0)
+    key = key_of(one.start([phone()], [1], 0.0))
+    one.receive(key, answer(180), 0.2)
+    one.branch_failed(key, "transport: connection reset", 110.0)
+    assert of(Over, one.on_timer(130.0)) == []
+    assert over(one.on_timer(140.0)).state is CallState.MISSED
+
+
 def test_a_client_without_push_registration_rings_and_is_not_pushed() -> None:
     one = call()
     effects = one.start([phone(0)], [1], 0.0)
@@ -284,13 +313,13 @@ def test_a_decline_may_be_configured_to_stop_only_its_phone() -> None:
 
 @pytest.mark.parametrize("status", [600, 603])
 def test_a_decline_of_one_phone_never_speaks_for_the_others_where_that_is_configured(status: int) -> None:
-    one = call(decline_all=False)
+    one = call(decline_all=False, decline_code=603)
     effects = one.start([phone(1, 4000), phone(2, 5000)], [1, 2], 0.0)
     first, second = (offer.key for offer in of(Offer, effects))
     done = one.receive(first, answer(status, "a"), 1.0)
     assert of(Cancel, done) == []
     assert of(Over, done) == []
-    last = one.receive(second, answer(480, "b"), 2.0)
+    last = one.receive(second, answer(486, "b"), 2.0)
     assert [e.response.status for e in of(Forward, last)] == [486]
 
 

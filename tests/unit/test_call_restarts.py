@@ -26,8 +26,11 @@ def test_a_restart_gives_no_more_time_than_was_left() -> None:
     two = call()
     two.resume(kept_of(one), [1], 10.0)
     assert two.deadline == 30.0
+    two.push_settled(1, accepted=True, reason="APNS", now=10.1)
+    fresh = call()
+    fresh.start([], [1], 0.0)
     three = call()
-    three.resume(kept_of(one), [1], 31.0)
+    assert of(Push, three.resume(kept_of(fresh), [1], 31.0)) == [], "it would wake a phone for nothing"
     assert over(three.on_timer(31.0)).state is CallState.MISSED
 
 
@@ -90,6 +93,21 @@ def test_after_a_restart_the_branch_of_a_phone_that_wakes_is_not_taken_for_one_t
     done = two.receive(second, answer(200), 12.0)
     assert over(done).answered_by == 2
     assert [c.key for c in of(Cancel, done)] == [first]
+
+
+def test_our_own_180_is_not_repeated_after_a_restart_where_a_phone_rang() -> None:
+    one = call(wake_timeout=400.0, ring_timeout=400.0)
+    one.start([], [1], 0.0)
+    one.push_settled(1, accepted=True, reason="APNS", now=0.1)
+    waiting = call(wake_timeout=400.0)
+    waiting.resume(kept_of(one), [1], 10.0)
+    assert waiting.deadline == 70.0, "nobody has rung yet"
+    key = key_of(one.phone_arrived(phone(), 1.0))
+    one.receive(key, answer(180), 1.1)
+    kept = kept_of(one)
+    rings = restarted(kept, now=0.0, wake_timeout=400.0, ring_timeout=400.0)
+    rings.resume(kept, [1], 10.0)
+    assert rings.deadline == 401.0
 
 
 def test_a_restart_does_not_ring_who_has_refused() -> None:
