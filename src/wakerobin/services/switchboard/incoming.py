@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 
 from wakerobin.core.addresses import Reach, parse_address, reach
 from wakerobin.core.errors import SipSyntaxError
@@ -91,6 +92,7 @@ def without_loop_mark(branch: str) -> str:
     return branch.rpartition(".")[0] or branch
 
 
+@lru_cache(maxsize=1024)
 def flow_to_json(flow: Flow) -> str:
     """Return a flow as text for the store."""
     return json.dumps(asdict(flow))
