@@ -185,3 +185,21 @@ async def test_an_unknown_call_is_unknown(app: App, call_id: str) -> None:
 async def test_a_wait_that_is_none_is_refused(app: App, wait: str) -> None:
     answer = await app.send("GET", f"/{app.call_id}?wait={wait}")
     assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "?wait")
+
+
+async def test_a_call_id_that_is_no_text_can_be_read(world: World) -> None:
+    body = (await world.api.enrol(world.fields())).json
+    (contact,) = world.pbx.contacts("anna")
+    call = FakeCall(world.pbx, "sip:b\udcf6b@pbx.test", "sip:anna@pbx.test", "B\udcf6b")
+    call.call_id = "c\udcfe@pbx"
+    call.ring(contact)
+    push = await world.pns.wait_for(lambda one: one.type == "call")
+    call_id = push.payload["wakerobin"]["call_id"]
+    assert push.payload["wakerobin"]["sip_call_id"] == "c\ufffd@pbx"
+    path = f"{PATH}/{body['id']}/calls"
+    answer = await world.api.send("GET", f"{path}/{call_id}", None, body["secret"])
+    assert (answer.status, answer.json["sip_call_id"]) == (200, "c\ufffd@pbx")
+    listed = await world.api.send("GET", path, None, body["secret"])
+    assert [one["call_id"] for one in listed.json["calls"]] == [call_id]
+    timeline = await world.api.send("GET", f"{path}/{call_id}/timeline", None, body["secret"])
+    assert timeline.status == 200

@@ -59,6 +59,15 @@ def words(event: str, details: Details) -> str:
     return sentence(details) if callable(sentence) else sentence
 
 
+def readable(text: str) -> str:
+    """Return text that JSON and a database can hold: octets that are no UTF-8 become U+FFFD."""
+    try:
+        octets = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a surrogate pair, out of somebody's JSON
+        octets = text.encode("utf-8", "surrogatepass")
+    return octets.decode("utf-8", "replace")
+
+
 def said_in(reason: str) -> str:
     """Return what a Reason header says to people (RFC 3326), any other text as it is."""
     quoted = _REASON_TEXT.search(reason)

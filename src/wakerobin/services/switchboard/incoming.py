@@ -16,6 +16,7 @@ from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, put_routes, record_routes
 from wakerobin.core.sip.uri import SipUri
+from wakerobin.core.story import readable
 from wakerobin.core.values import Flow, PhoneFlow, Transport
 
 _VIDEO = re.compile(rb"^m=video +([1-9]\d*) ", re.MULTILINE)
@@ -46,15 +47,6 @@ def caller_of(invite: Message) -> dict[str, str]:
             "name": readable(address.display),
         }
     return {"uri": "", "number": "", "name": ""}
-
-
-def readable(text: str) -> str:
-    """Return text that JSON and a database can hold: octets that are no UTF-8 become U+FFFD."""
-    try:
-        octets = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a surrogate pair, out of somebody's JSON
-        octets = text.encode("utf-8", "surrogatepass")
-    return octets.decode("utf-8", "replace")
 
 
 def has_video(invite: Message) -> bool:

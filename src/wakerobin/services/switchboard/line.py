@@ -24,6 +24,7 @@ from wakerobin.core.call import (
 from wakerobin.core.sip import forking
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
+from wakerobin.core.story import readable
 from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
@@ -33,7 +34,6 @@ from wakerobin.services.switchboard.incoming import (
     caller_of,
     flow_to_json,
     for_phone,
-    readable,
     with_loop_mark,
 )
 from wakerobin.services.switchboard.wake import Wakeable

@@ -8,6 +8,7 @@ from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.lifetime import LifetimePolicy, stage
 from wakerobin.core.pushes import CallDetails, PayloadHead, PushMessage, call_message
 from wakerobin.core.sip.message import Message
+from wakerobin.core.story import readable
 from wakerobin.core.values import Life, Purpose, PushRegistration, PushTarget
 from wakerobin.ports.store import Transaction
 from wakerobin.services.switchboard.incoming import caller_of, has_video, registration_call_id
@@ -39,7 +40,7 @@ def call_details(secret: bytes, invite: Message, registration: PushRegistration,
     """Return what this registration is told of a call; `api` is the URL under which apps reach the API."""
     return CallDetails(
         call_id=registration_call_id(secret, invite.call_id, invite.from_tag or "", registration.public_id),
-        sip_call_id=invite.call_id,
+        sip_call_id=readable(invite.call_id),
         caller=caller_of(invite),
         has_video=has_video(invite),
         api=api,

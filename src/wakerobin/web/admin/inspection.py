@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from wakerobin.core.story import words
+from wakerobin.core.story import readable, words
 from wakerobin.core.values import Account, Ended, PushRegistration
 from wakerobin.ports.store import CallRecord, Store, StoryRow, Transaction
 from wakerobin.services import story
@@ -165,7 +165,7 @@ def _call(tx: Transaction, record: CallRecord) -> Json:
     account = tx.accounts.get(record.account_id)
     return {
         "call_id": record.call_id,
-        "sip_call_id": record.sip_call_id,
+        "sip_call_id": readable(record.sip_call_id),
         "aor": account.aor if account is not None else "",
         "state": record.state,
         "caller": dict(record.caller),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wakerobin.core.call import CallState
 from wakerobin.core.lifetime import PlanKind, Stage
-from wakerobin.core.story import is_elsewhere, said_in, words
+from wakerobin.core.story import is_elsewhere, readable, said_in, words
 from wakerobin.core.values import Account, BindingState, PushRegistration, Transport
 from wakerobin.net.endpoint import Listener
 from wakerobin.ports.store import CallRecord, StoryRow, Transaction
@@ -276,7 +276,7 @@ def call_answer(call_id: str, record: CallRecord, registration: PushRegistration
         state = "answered-elsewhere"  # on a desk phone: the PBX knows it, we do not
     return CallAnswer(
         call_id=call_id,
-        sip_call_id=record.sip_call_id,
+        sip_call_id=readable(record.sip_call_id),
         state=state,
         caller=Caller(**{name: record.caller.get(name, "") for name in ("uri", "number", "name")}),
         started_at=record.started_at // 1000,
