@@ -10,7 +10,7 @@ from tests.system.stories import events, nothing_is_left, records, rows
 from wakerobin.core.call import CallPolicy, CallState
 from wakerobin.core.pushes import Accepted, Outcome, PushMessage, Rejected, TargetGone
 from wakerobin.core.sip.message import parse, respond
-from wakerobin.core.values import Ended
+from wakerobin.core.values import Ended, Transport
 from wakerobin.testing.pbx_call import FakeCall
 
 
@@ -112,6 +112,37 @@ async def test_a_phone_that_is_awake_rings_at_once_and_needs_no_push() -> None:
         await world.run_for(60 * SECOND)
         assert not world.pushes.sent
         assert statuses(call) == [100, 180]
+
+
+@pytest.mark.parametrize(("transport", "is_told"), [(Transport.UDP, True), (Transport.TCP, False)])
+async def test_an_invite_that_is_large_for_a_datagram_leaves_all_the_same_and_is_told(
+    transport: Transport, is_told: bool
+) -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        phone = await world.registered(transport=transport)
+        asked = request("INVITE", f"sip:{account.contact_user}@{US[0]}", ("X-Long", "x" * 1200))
+        at_pbx(world).send(asked)
+        await world.until(lambda: bool(phone.calls))
+        await world.run_for(1 * SECOND)
+        assert ("too-large" in events(world)) is is_told
+
+
+async def test_we_add_no_more_than_three_hundred_octets_to_an_invite() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        world.pbx.call("alice")
+        await world.until(lambda: bool(phone.calls))
+        came = next(data for flow, data in world.wire.messages if flow.remote == US and b"INVITE sip" in data)
+        went = next(
+            data
+            for flow, data in world.wire.messages
+            if flow.remote[0] == "203.0.113.5" and data[:6] == b"INVITE"
+        )
+        assert len(went) - len(came) <= 300
 
 
 async def test_a_phone_with_an_open_connection_that_sleeps_is_pushed_at_the_same_time() -> None:

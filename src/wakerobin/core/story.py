@@ -155,6 +155,12 @@ def _phone_refused(details: Details) -> str:
     return f"The phone refused the call: {answer}." if answer else "The phone refused the call."
 
 
+def _large(details: Details) -> str:
+    said = "The INVITE is larger than a network may let pass by UDP"
+    octets = details.get("octets")
+    return f"{said}: {octets} octets." if isinstance(octets, int) else f"{said}."
+
+
 def _gone(details: Details) -> str:
     reason = str(details.get("reason") or "")
     return f"A push target is gone; the push service says: {reason}." if reason else "A push target is gone."
@@ -211,6 +217,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "ringback": "The caller hears ringing.",
     "progress": "The app woke and reported that it takes care of the call.",
     "offered": _to("The call was offered to the phone at"),
+    "too-large": _large,
     "ringing": _after("The phone rings"),
     "phone-refused": _phone_refused,
     "answered": "The call was answered.",

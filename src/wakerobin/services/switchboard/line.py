@@ -38,6 +38,9 @@ from wakerobin.services.switchboard.incoming import (
 )
 from wakerobin.services.switchboard.wake import Wakeable
 
+LARGE = 1_300
+"""Octets. Beyond it a datagram may be cut up on its way, and is then often lost (RFC 3261 18.1.1)."""
+
 _log = log.get("switchboard")
 _FAULTS = metrics.FAULTS.labels("switchboard")
 
@@ -304,6 +307,9 @@ class Line:
             branch=branch,
         )
         self.branches[key] = Branch(phone, sent, handle)
+        octets = len(sent.encode())
+        if octets > LARGE and not phone.flow.transport.is_reliable:
+            self.tell("too-large", octets=octets)
         if not self.machine.state.is_over and phone.registration_id:
             metrics.CALL_WAKE.observe(self._exchange.clock.monotonic() - self.machine.began)
 
