@@ -30,14 +30,16 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_one_address_may_enrol_only_so_often(world: World) -> None:
-    first = {"X-Forwarded-For": "203.0.113.1"}
+    https = {"X-Forwarded-Proto": "https"}
+    first = {**https, "X-Forwarded-For": "203.0.113.1"}
     for _ in range(3):
         answer = await world.api.send("POST", PATH, world.fields(), "guess", first)
         assert answer.problem == "enrolment-key-refused"
     answer = await world.api.send("POST", PATH, world.fields(), KEY, first)
     assert (answer.status, answer.problem) == (429, "too-many-requests")
     assert 1000 < int(answer.headers["retry-after"]) <= 1200
-    other = await world.api.send("POST", PATH, world.fields(), KEY, {"X-Forwarded-For": "203.0.113.2"})
+    second = {**https, "X-Forwarded-For": "203.0.113.2"}
+    other = await world.api.send("POST", PATH, world.fields(), KEY, second)
     assert other.status == 201
 
 

@@ -30,7 +30,7 @@ async def until(holds: Callable[[], bool]) -> None:
     """Wait for what comes soon."""
     async with asyncio.timeout(10):
         while not holds():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)
 
 
 def rows(world: World) -> int:

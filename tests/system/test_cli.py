@@ -64,6 +64,21 @@ async def test_a_running_server_is_asked_over_its_socket(tmp_path: Path) -> None
         assert shown["life"]["ended"] == "deleted"
 
 
+async def test_a_long_path_of_the_data_folder_is_no_hindrance(tmp_path: Path) -> None:
+    """Linux takes no name of a Unix socket of more than 107 octets."""
+    folder = tmp_path / ("a" * 60) / ("b" * 60)
+    folder.mkdir(parents=True)
+    shell = Shell(folder)
+    async with serving(folder, HOST) as world:
+        id_ = (await world.api.enrol(world.fields())).json["id"]
+        socket = folder / "data" / "wakerobin.sock"
+        assert len(str(socket)) > 120
+        assert socket.stat().st_mode & 0o777 == 0o600
+        shown = json.loads((await shell("registrations", "show", id_, "--json")).stdout)
+        assert shown["account"]["binding_expires_at"], "only the server that runs knows that"
+    assert not socket.exists()
+
+
 async def test_without_a_server_the_store_itself_is_read(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     async with serving(tmp_path, HOST) as world:

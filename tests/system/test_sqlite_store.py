@@ -207,10 +207,21 @@ async def test_all_that_the_store_writes_is_its_owners_alone(place: Place) -> No
     await store.transact(enrol)
     modes = {path.name: path.stat().st_mode & 0o077 for path in place.data.iterdir()}
     assert {"wakerobin.db", "wakerobin.db-wal", "wakerobin.lock"} <= modes.keys()
-    assert {name for name, others in modes.items() if others and name != "wakerobin.lock"} == set()
+    assert {name for name, others in modes.items() if others} == set()
     assert place.data.stat().st_mode & 0o077 == 0
     await store.close()
     assert sorted(path.name for path in place.data.iterdir()) == ["wakerobin.db", "wakerobin.lock"]
+
+
+async def test_what_was_put_back_for_everyone_to_read_is_its_owners_alone_again(place: Place) -> None:
+    await place.make()
+    for name in ("wakerobin.db", "wakerobin.db-wal", "wakerobin.db-shm"):
+        (place.data / name).touch()
+        (place.data / name).chmod(0o644)
+    store = place.open()
+    await store.transact(partial(add, "late"))
+    assert {path.name for path in place.data.iterdir() if path.stat().st_mode & 0o077} == set()
+    await store.close()
 
 
 async def test_no_secret_lies_on_the_disk_in_the_clear(place: Place) -> None:

@@ -27,6 +27,11 @@ def scope(peer: str, scheme: str = "http", **headers: str) -> dict[str, Any]:
     }
 
 
+def behind(chain: str) -> dict[str, Any]:
+    """A request over a trusted TLS proxy."""
+    return scope("10.0.0.1", x_forwarded_for=chain, x_forwarded_proto="https")
+
+
 @pytest.mark.parametrize(
     ("given", "address", "is_private", "is_near"),
     [
@@ -41,15 +46,20 @@ def scope(peer: str, scheme: str = "http", **headers: str) -> dict[str, Any]:
         (scope("203.0.113.7", x_forwarded_for="127.0.0.1"), "203.0.113.7", False, False),
         (scope("203.0.113.7", x_forwarded_proto="https"), "203.0.113.7", False, False),
         (scope("127.0.0.2", x_forwarded_for="203.0.113.9"), "127.0.0.2", True, False),
+        (scope("127.0.0.2", x_forwarded_proto="http"), "127.0.0.2", False, True),
         # a trusted one is believed, as far as its chain is trusted
-        (scope("10.0.0.1", x_forwarded_for="203.0.113.9"), "203.0.113.9", True, False),
-        (scope("10.0.0.1", x_forwarded_for="1.2.3.4, 203.0.113.9"), "203.0.113.9", True, False),
-        (scope("10.0.0.1", x_forwarded_for="203.0.113.9, 10.0.0.2"), "203.0.113.9", True, False),
-        (scope("10.0.0.1", x_forwarded_for="203.0.113.9:4711"), "203.0.113.9", True, False),
-        (scope("10.0.0.1", x_forwarded_for="[2001:db8::1]:4711"), "2001:db8::1", True, False),
-        (scope("10.0.0.1", x_forwarded_for="unknown, 10.0.0.2"), "10.0.0.2", True, True),
-        (scope("10.0.0.1", x_forwarded_for="nonsense"), "10.0.0.1", True, True),
-        (scope("10.0.0.1"), "10.0.0.1", True, True),
+        (behind("203.0.113.9"), "203.0.113.9", True, False),
+        (behind("1.2.3.4, 203.0.113.9"), "203.0.113.9", True, False),
+        (behind("203.0.113.9, 10.0.0.2"), "203.0.113.9", True, False),
+        (behind("203.0.113.9:4711"), "203.0.113.9", True, False),
+        (behind("[2001:db8::1]:4711"), "2001:db8::1", True, False),
+        (behind("unknown, 10.0.0.2"), "10.0.0.2", True, True),
+        (behind("nonsense"), "10.0.0.1", True, True),
+        # and it has to say that its own client is on TLS
+        (scope("10.0.0.1"), "10.0.0.1", False, True),
+        (scope("10.0.0.1", x_forwarded_for="203.0.113.9"), "203.0.113.9", False, False),
+        (scope("127.0.0.1", x_forwarded_for="203.0.113.9"), "203.0.113.9", False, False),
+        (scope("127.0.0.1"), "127.0.0.1", True, True),
         (
             scope("10.0.0.1", x_forwarded_for="203.0.113.9", x_forwarded_proto="http"),
             "203.0.113.9",

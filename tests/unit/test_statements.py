@@ -50,6 +50,7 @@ def test_every_statement_fits_the_schema_and_is_used(connection: Connection, gro
 # What reads a whole table, and may: these hold work that is waiting, or are counted for the operator.
 WHOLE = {
     ("binding_work", "trials"),
+    ("binding_work", "trial_ids"),
     ("binding_work", "unregisters"),
     ("calls", "held"),
     ("lives", "total"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def serve(configuration: Configured) -> None:
     from wakerobin.server import Folders, Server  # a second of imports that the other commands do not need
 
     options = configuration.options
+    _raise_file_limit()
     log.configure(options.log.level, options.log.format)
 
     def ready(server: Server) -> None:
@@ -45,6 +47,12 @@ def serve(configuration: Configured) -> None:
         if found is None:
             raise
         raise Misconfigured(str(found)) from None
+
+
+def _raise_file_limit() -> None:
+    """Take as many file descriptors as are allowed: each phone on TCP and each waiting request needs one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _run(server: Server) -> None:

@@ -135,14 +135,22 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(PATIENCE_S)
-        self.sock.connect(str(self._path))
+        with _socket_name(self._path) as name:
+            self.sock.connect(name)
+
+
+def _socket_name(path: Path) -> contextlib.AbstractContextManager[str]:
+    from wakerobin.server import socket_name
+
+    return socket_name(path)
 
 
 def _answers(path: Path) -> bool:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(PATIENCE_S)
         try:
-            probe.connect(str(path))
+            with _socket_name(path) as name:
+                probe.connect(name)
         except OSError:
             return False
     return True

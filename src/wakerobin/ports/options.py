@@ -91,7 +91,8 @@ class HttpOptions:
     tls_cert: str = _option("", "Certificate file (PEM) of the API.")
     tls_key: str = _option("", "Key file (PEM) of the API.")
     trusted_proxies: tuple[str, ...] = _option(
-        (), "Networks of TLS proxies whose X-Forwarded-For and -Proto are believed."
+        (),
+        "Networks of TLS proxies; their X-Forwarded-For is believed, and X-Forwarded-Proto must be `https`.",
     )
     hosts: tuple[str, ...] = _option((), "Host names that are answered; empty answers all.")
     enrolments_per_hour: int = _option(60, "Enrolments from one address (IPv6: /64) an hour.")

@@ -12,6 +12,7 @@ from wakerobin.core.sip.timers import Timers as SipTimers
 from wakerobin.core.tokens import TokenKeys
 from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.net.endpoint import Endpoint
+from wakerobin.net.interfaces import local_addresses
 from wakerobin.net.resolver import Resolver
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
@@ -72,7 +73,7 @@ def build(ground: Ground) -> Rooms:
     """Return the rooms, joined and not yet running. Raises ConfigurationError."""
     options, store, clock, timers = ground.options, ground.store, ground.clock, ground.timers
     entropy, key = ground.entropy, ground.key
-    destinations = destination_policy(options)
+    destinations = destination_policy(options, local_addresses())
     lifetime = _lookup(lifetime_policies(options))
     endpoint = Endpoint(options.sip, destinations, clock, timers)
     transactions = Transactions(endpoint, timers, clock, entropy, SipTimers(t1=options.sip.t1 / 1000))

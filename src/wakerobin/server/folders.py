@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wakerobin.ports.options import StoreOptions
 from wakerobin.settings import config_folder, data_folder
+
+_LONGEST_NAME = 107
+"""Octets of the name of a Unix socket, without the final zero (unix(7))."""
+
+
+@contextlib.contextmanager
+def socket_name(path: Path) -> Iterator[str]:
+    """Give a name by which a Unix socket can be bound or reached: Linux takes no long ones."""
+    if len(os.fsencode(path)) <= _LONGEST_NAME:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ import uvicorn
 
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.ports.options import HttpOptions
+from wakerobin.server.connections import Connection
+from wakerobin.server.folders import socket_name
 
 BACKLOG = 512
 GRACE_S = 2
@@ -69,7 +71,9 @@ class Listening:
 def _config(app: Any, http: HttpOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
+        log_level="critical",  # what clients do wrong is theirs; what routes do wrong the web itself logs
         access_log=False,
         lifespan="off",
         server_header=False,
@@ -124,7 +128,8 @@ def _unix(path: Path) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        bound.bind(str(path))
+        with socket_name(path) as name:
+            bound.bind(name)
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()

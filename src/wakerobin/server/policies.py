@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from wakerobin.core.addresses import DestinationPolicy, networks_in
@@ -12,6 +12,8 @@ from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.ports.options import AppOptions, Options
 from wakerobin.services.lives import policy_of
+
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 def lifetime_policies(options: Options) -> dict[str, LifetimePolicy]:
@@ -42,8 +44,11 @@ def call_policy(options: Options, app: AppOptions | None) -> CallPolicy:
     )
 
 
-def destination_policy(options: Options, own_listeners: Iterable[tuple[str, int]] = ()) -> DestinationPolicy:
-    """Return where this server may send to; what the operator spells out is named."""
+def destination_policy(options: Options, local: Collection[str]) -> DestinationPolicy:
+    """Return where this server may send to; what the operator spells out is named.
+
+    `local` are the addresses of this machine: a listener on all of them is this server on each.
+    """
     named: set[str] = set()
     listed: list[str] = []
     for app in options.apps.values():
@@ -53,9 +58,32 @@ def destination_policy(options: Options, own_listeners: Iterable[tuple[str, int]
             elif "/" in pattern:
                 listed.append(pattern)
         if app.apns is not None:
-            named.add(urlsplit(app.apns.url).hostname or "")
+            named.add(_host_port(app.apns.url))
     private = networks_in([*options.sip.allow_private, *listed])
-    return DestinationPolicy(private, frozenset(named - {""}), frozenset(own_listeners))
+    return DestinationPolicy(private, frozenset(named), own_listeners(options, local))
+
+
+def own_listeners(options: Options, local: Collection[str]) -> frozenset[tuple[str, int]]:
+    """Return address and port of each of our own sockets, wildcards spelled out."""
+    texts = [text.partition(":")[2] for text in options.sip.listen]
+    found: set[tuple[str, int]] = set()
+    for text in (*texts, options.http.listen):
+        host, _, port = text.rpartition(":")
+        host = host.strip("[]")
+        if port.isdigit() and int(port):  # port 0 is known only when it listens, and to nobody before
+            hosts = local if host in _WILDCARDS else (host,)
+            found |= {(one, int(port)) for one in hosts}
+    return frozenset(found)
+
+
+def _host_port(url: str) -> str:
+    """Return `host:port` of a push service: its own port alone is named, nothing else on that machine."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 443
+    except ValueError:
+        return ""  # whoever connects to it says what is wrong
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_address(text: str) -> bool:

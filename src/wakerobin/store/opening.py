@@ -115,7 +115,8 @@ def _lock(*folders: Path) -> list[IO[str]]:
 
 
 def _lock_folder(path: Path) -> IO[str]:
-    file = path.open("a+", encoding="utf-8")
+    # Whoever can open it can lock it, so that no server starts.
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -156,9 +157,13 @@ def _open(path: Path, max_pages: int, key_file: Path, clock: Clock) -> tuple[Con
 
 
 def _make_private(path: Path) -> None:
-    # SQLite gives its log the rights of the file, so that both are the owner's alone.
+    # SQLite gives its log the rights of the file, so that both are the owner's alone. A copy that was put
+    # back from a backup has the rights that somebody's shell gave it.
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if part.exists() and part.stat().st_mode & 0o077 and part.stat().st_uid == os.geteuid():
+                part.chmod(0o600)
     except OSError as error:
         raise ConfigurationError(
             f"[store] url: {path} cannot be written: {error.strerror}. "

@@ -59,7 +59,9 @@ class Doors:
         if not path.startswith(API):
             return
         if not visitor.is_private:
-            raise ProblemError("tls-required", "Use https:.")
+            raise ProblemError(
+                "tls-required", "Use https:. A TLS proxy in front says that you do by X-Forwarded-Proto."
+            )
         if not self._is_ready():
             raise ProblemError("starting", "Try again in a second.")
 

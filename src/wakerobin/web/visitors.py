@@ -42,12 +42,16 @@ def visitor_of(scope: Mapping[str, Any], trusted: Iterable[Network]) -> Visitor:
         return Visitor(peer, is_private=not peer, is_near=not peer)
     is_https = scope.get("scheme") == "https"
     if not _is_in(address, trusted):
-        is_loopback = reach(address) is Reach.LOOPBACK
+        # A proxy on this machine that nobody named may still say that its own client was not on TLS.
+        is_loopback = reach(address) is Reach.LOOPBACK and _is_https_throughout(scope)
         is_near = not forwarded_for and reach(address) in (Reach.LOOPBACK, Reach.PRIVATE)
         return Visitor(str(address), is_private=is_https or is_loopback, is_near=is_near)
     client = _forwarded(address, forwarded_for, trusted)
-    protos = _values(scope, b"x-forwarded-proto")
-    is_private = all(proto.lower() == "https" for proto in protos)
+    if forwarded_for or reach(address) is not Reach.LOOPBACK:
+        # It has to say so: one that speaks HTTP, too, would else pass on what anybody could read.
+        is_private = bool(_values(scope, b"x-forwarded-proto")) and _is_https_throughout(scope)
+    else:
+        is_private = _is_https_throughout(scope)
     is_near = reach(client) in (Reach.LOOPBACK, Reach.PRIVATE)
     return Visitor(str(client), is_private=is_private, is_near=is_near)
 
@@ -64,6 +68,10 @@ def _forwarded(peer: Address, chain: list[str], trusted: Iterable[Network]) -> A
         if not _is_in(address, trusted):
             return address
     return known
+
+
+def _is_https_throughout(scope: Mapping[str, Any]) -> bool:
+    return all(proto.lower() == "https" for proto in _values(scope, b"x-forwarded-proto"))
 
 
 def _is_in(address: Address, networks: Iterable[Network]) -> bool:

@@ -69,7 +69,8 @@ CREATE TABLE target (
   refused_at INTEGER NOT NULL,
   UNIQUE (token_hash, provider, registration_id)
 ) STRICT;
-CREATE INDEX target_registration ON target (registration_id);
+-- Covers what a life asks of its targets, so that no token is read for it.
+CREATE INDEX target_registration ON target (registration_id, id, provider, purposes);
 
 -- The only hot table, hence narrow. A renewal writes no column that an index covers.
 CREATE TABLE life (
@@ -128,6 +129,7 @@ CREATE TABLE trial (
   way TEXT NOT NULL, -- JSON: as the enrolment names it; {} for the account's own
   started_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX trial_started ON trial (started_at, registration_id);
 
 -- Stands alone, since the account may be gone or enrolled anew meanwhile.
 CREATE TABLE unregister (

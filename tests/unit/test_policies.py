@@ -1,0 +1,95 @@
+"""Where this server may send to, as the configuration says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wakerobin.core.values import Secret
+from wakerobin.net.interfaces import local_addresses
+from wakerobin.ports.options import ApnsOptions, AppOptions, HttpOptions, Options, SipOptions
+from wakerobin.server.policies import destination_policy, own_listeners
+
+LOCAL = frozenset({"127.0.0.1", "::1", "192.168.1.9", "2001:db8::9"})
+FIB_TRIE = """Main:
+  +-- 0.0.0.0/0 3 0 5
+     +-- 127.0.0.0/8 2 0 2
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+        |-- 127.255.255.255
+           /32 link BROADCAST
+           |-- 192.0.2.2
+              /32 host LOCAL
+"""
+IF_INET6 = """20010db8000000000000000000000009 02 40 00 80     eth0
+00000000000000000000000000000001 01 80 10 80       lo
+"""
+
+
+def options(*registrars: str, listen: tuple[str, ...] = (), http: str = "", url: str = "") -> Options:
+    app = AppOptions(
+        enrolment_key=Secret("x"), registrars=registrars, apns=ApnsOptions(url=url) if url else None
+    )
+    sip = SipOptions(listen=listen or SipOptions().listen)
+    return Options(sip=sip, http=HttpOptions(listen=http), apps={"phone": app})
+
+
+def test_a_listener_on_all_addresses_is_this_server_on_each_of_them() -> None:
+    found = own_listeners(options(listen=("udp:0.0.0.0:5060", "tcp:[::]:5062"), http="127.0.0.1:8088"), LOCAL)
+    assert found == {(one, port) for one in LOCAL for port in (5060, 5062)} | {("127.0.0.1", 8088)}
+
+
+def test_a_listener_of_one_address_is_this_server_there_alone() -> None:
+    assert own_listeners(options(listen=("udp:[::1]:5060", "tcp:10.0.0.1:0")), LOCAL) == {("::1", 5060)}
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "is_allowed"),
+    [
+        ("127.0.0.1", 5070, True),
+        ("127.0.0.1", 5060, False),
+        ("127.0.0.1", 8088, False),
+        ("::ffff:127.0.0.1", 5060, False),
+        ("127.0.0.2", 5060, False),
+        ("2001:db8::9", 5060, False),
+        ("192.168.1.9", 5060, False),
+        ("192.168.1.8", 5060, True),
+        ("10.0.0.1", 5060, False),
+        ("8.8.8.8", 5060, True),
+        ("169.254.169.254", 80, False),
+    ],
+)
+def test_what_the_operator_lists_opens_everything_there_but_this_server(
+    address: str, port: int, is_allowed: bool
+) -> None:
+    policy = destination_policy(options("127.0.0.1", "192.168.1.0/24", http="0.0.0.0:8088"), LOCAL)
+    assert (policy.refusal(address, port) is None) is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "port", "is_allowed"),
+    [
+        ("https://127.0.0.1:2197", "127.0.0.1", 2197, True),
+        ("https://127.0.0.1:2197", "127.0.0.1", 5070, False),
+        ("https://127.0.0.1", "127.0.0.1", 443, True),
+        ("https://[::1]:2197", "::1", 2197, True),
+        ("https://[::1]:2197", "::1", 2198, False),
+        ("https://127.0.0.1:99999", "127.0.0.1", 443, False),
+    ],
+)
+def test_the_address_of_a_push_service_opens_its_own_port_alone(
+    url: str, address: str, port: int, is_allowed: bool
+) -> None:
+    assert (destination_policy(options(url=url), LOCAL).refusal(address, port) is None) is is_allowed
+
+
+def test_the_addresses_of_this_machine_are_read_as_linux_lists_them(tmp_path: Path) -> None:
+    assert local_addresses(tmp_path) == frozenset()
+    (tmp_path / "fib_trie").write_text(FIB_TRIE)
+    assert local_addresses(tmp_path) == {"127.0.0.1", "192.0.2.2"}
+    (tmp_path / "if_inet6").write_text(IF_INET6)
+    assert local_addresses(tmp_path) == {"127.0.0.1", "192.0.2.2", "::1", "2001:db8::9"}
+    assert "127.0.0.1" in local_addresses()
