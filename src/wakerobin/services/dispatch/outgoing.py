@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from wakerobin import metrics
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.transaction import ClientTransaction, InviteClientTransaction
@@ -55,6 +57,11 @@ class OutgoingRequest(Running):
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
         self._giving_up: Timer | None = None
         self._why = ""
+
+    @property
+    def _only_absorbs(self) -> bool:
+        """Whether nothing is left to do after the final response but to absorb its repetitions (timer K)."""
+        return not (self.flow.connection or isinstance(self._transaction, InviteClientTransaction))
 
     @property
     def branch(self) -> str:
@@ -117,6 +124,9 @@ class OutgoingRequest(Running):
     def _pass_up(self, message: Message) -> None:
         if message.status >= 200:
             self._has_final = True
+            if self._only_absorbs:
+                self._table.absorb(self.key, self._shared.clock.monotonic() + self._shared.values.timer_k)
+                self.end()
         is_first = not self._has_provisional
         self._has_provisional = True
         if is_first and self._is_cancelled and not self._has_final:
@@ -166,9 +176,14 @@ class OutgoingRequests:
         self.shared = shared
         self._by_key: dict[str, OutgoingRequest] = {}
         self._by_connection: dict[int, set[OutgoingRequest]] = {}
+        # Answered, and until when repetitions are absorbed: in order, since each stays for timer K. The key
+        # is all that this takes. With the requests themselves, 5,000 REGISTERs a second would hold 250 MB.
+        self._absorbed: set[str] = set()
+        self._until: deque[tuple[float, str]] = deque()
+        self._sweeping: Timer | None = None
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._by_key) + len(self._absorbed)
 
     def start(
         self, request: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
@@ -190,7 +205,7 @@ class OutgoingRequests:
         self, request: Message, flow: Flow, on_response: OnResponse, on_failure: OnFailure
     ) -> OutgoingRequest:
         one = OutgoingRequest(self, request, flow, on_response, on_failure)
-        if one.key in self._by_key:
+        if one.key in self._by_key or one.key in self._absorbed:
             raise ValueError("a transaction with this branch is under way")
         self._by_key[one.key] = one
         if flow.connection:
@@ -200,11 +215,30 @@ class OutgoingRequests:
 
     def take(self, response: Message) -> bool:
         """Give a response to its transaction. False: there is none."""
-        one = self._by_key.get(client_key(response))
+        key = client_key(response)
+        one = self._by_key.get(key)
         if one is None:
-            return False
+            return key in self._absorbed
         one.receive(response)
         return True
+
+    def absorb(self, key: str, until: float) -> None:
+        """Absorb repeated responses of a transaction from now on; it is not needed for that any more."""
+        self._absorbed.add(key)
+        self._until.append((until, key))
+        _ALIVE.inc()
+        if self._sweeping is None:
+            self._sweeping = self.shared.timers.call_at(until, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self.shared.clock.monotonic()
+        before = len(self._absorbed)
+        while self._until and self._until[0][0] <= now:
+            self._absorbed.remove(self._until.popleft()[1])
+        _ALIVE.dec(before - len(self._absorbed))
+        if self._until:
+            self._sweeping = self.shared.timers.call_at(self._until[0][0], self._sweep)
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """Fail what was sent over a connection that is no more; what rings there may still answer.
