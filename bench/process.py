@@ -97,16 +97,26 @@ def _cpu_of_family(pid: int) -> float:
     return seconds + sum(_cpu_of_family(int(child)) for child in children)
 
 
+def _queued() -> float:
+    tasks = Path("/proc/self/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[1]) for task in tasks) / 1e9
+
+
 class Stopwatch:
     """CPU seconds of this process and wall seconds, from its making on."""
 
     def __init__(self) -> None:
-        self._cpu, self._wall = time.process_time(), time.perf_counter()
+        self._cpu, self._wall, self._queued = time.process_time(), time.perf_counter(), _queued()
 
     @property
     def cpu(self) -> float:
         """CPU seconds, all threads."""
         return time.process_time() - self._cpu
+
+    @property
+    def queued(self) -> float:
+        """Seconds for which its threads could have run, but the core was another program's."""
+        return _queued() - self._queued
 
     @property
     def wall(self) -> float:

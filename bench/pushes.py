@@ -65,6 +65,8 @@ class _Times:
     """Pushes that were not calls."""
     cpu: float
     """The part of a core that it took."""
+    queued: float
+    """For what part of the time it waited for a core."""
 
 
 async def run(scale: Scale) -> list[Row]:
@@ -107,7 +109,7 @@ def _busy_words(busy: _Times, load: _Load) -> str:
 
 
 def _rows(when: str, times: _Times, bare: list[float]) -> list[Row]:
-    cost = f"{times.cpu:.0%} of a core, {len(times.written):,} calls"
+    cost = f"{len(times.written):,} calls, {times.cpu:.0%} of a core used, {times.queued:.0%} waited for"
 
     def row(part: float, goal: float) -> Row:
         read = quantile(times.read, part)
@@ -185,13 +187,15 @@ class _Stage:
         (own, server), watch = self._places, Stopwatch()
         async with Script("ringing", *own, *server, _CALLS_PER_SECOND, load.calls, _CALLEES) as caller:
             told = await caller.told(load.seconds + _WITHIN)
-        cpu, wall = watch.cpu, watch.wall
+        cpu, queued, wall = watch.cpu, watch.queued, watch.wall
         received = await self._received()
         read = dict(received["calls"])
         if min(told["rang"], len(read)) < load.calls / 2:
             found = f"{told['rang']} rang, {len(self._written)} were pushed, {len(read)} were read"
             raise RuntimeError(f"of {load.calls} calls {found}")
-        return _Times(_since_sent(self._written), _since_sent(read), received["others"], cpu / wall)
+        return _Times(
+            _since_sent(self._written), _since_sent(read), received["others"], cpu / wall, queued / wall
+        )
 
     async def _received(self) -> dict[str, Any]:
         path = self._sink_folder / "received.json"
