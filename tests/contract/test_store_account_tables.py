@@ -359,6 +359,16 @@ async def test_targets_come_back_as_they_were_given_in_the_order_of_adding(store
     assert store.read(lambda tx: tx.targets.of_registration(registration_id + 1)) == []
 
 
+async def test_an_accepted_push_is_noted_at_its_target_and_clears_what_was_suspected(store: Store) -> None:
+    id_ = await store.transact(enrol)
+    given = await store.transact(lambda tx: [tx.targets.add(target(id_, token)) for token in "ab"])
+    first = given[0]
+    await store.transact(lambda tx: tx.targets.note_accepted(first.id, NOW + 77))
+    noted = replace(first, accepted_at=NOW + 77, refused_at=0)
+    assert store.read(lambda tx: tx.targets.of_registration(id_)) == [noted, *given[1:]]
+    await store.transact(lambda tx: tx.targets.note_accepted(12345, NOW))
+
+
 async def test_a_target_is_changed_and_removed(store: Store) -> None:
     registration_id = await store.transact(enrol)
     first, second = await store.transact(

@@ -8,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores import ENGINES, NOW, account, enrol, life, opened, push, registration, write_each
+from tests.contract.stores import (
+    ENGINES,
+    NOW,
+    account,
+    enrol,
+    life,
+    opened,
+    push,
+    registration,
+    target,
+    write_each,
+)
 from wakerobin.core.pushes import LANES, Lane, PushType
-from wakerobin.core.values import Ended, Life
+from wakerobin.core.values import Ended, Life, Provider, Purpose
 from wakerobin.ports.store import OutboxRow, Store, StoryRow, Transaction
 
 
@@ -84,9 +95,9 @@ async def test_due_lives_are_those_whose_time_has_come_the_longest_due_first(sto
     times = [NOW + 1, NOW - 5, NOW, None, NOW - 9, NOW]
     rows = [life(id_, next_at=at) for id_, at in zip(made, times, strict=True)]
     await write_each(store, lambda tx: tx.lives.add, rows)
-    due = store.read(lambda tx: [row.id for row in tx.lives.due(NOW, 9)])
+    due = store.read(lambda tx: tx.lives.due(NOW, 9))
     assert due == [made[4], made[1], made[2], made[5]]
-    assert store.read(lambda tx: [row.id for row in tx.lives.due(NOW, 2)]) == due[:2]
+    assert store.read(lambda tx: tx.lives.due(NOW, 2)) == due[:2]
     assert store.read(lambda tx: tx.lives.due(NOW - 10, 9)) == []
 
 
@@ -201,6 +212,36 @@ async def test_in_a_backlog_due_pushes_are_found_by_deadline_however_many_are_du
     for now in (0, 1, 500, 998, 999, 1_000, 1_001, 1_499):
         last = [step for step in range(now, -1, -1) if step % 3][:50]
         assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + now, 50, app))) == last  # noqa: B023 - read at once
+
+
+async def test_a_life_is_read_with_what_decides_about_it(store: Store) -> None:
+    def fill(tx: Transaction) -> list[int]:
+        owner = tx.accounts.add(account()).id
+        ids = []
+        for name, proven in (("one", True), ("two", False), ("bare", True)):
+            id_ = tx.registrations.add(
+                registration(owner, name, app=name, proven=proven, capabilities={"notifications": proven})
+            ).id
+            tx.lives.add(life(id_))
+            ids.append(id_)
+        for id_, purposes in ((ids[0], {Purpose.CALL}), (ids[0], {Purpose.NOTICE}), (ids[1], set(Purpose))):
+            tx.targets.add(target(id_, "-".join(purposes), purposes=frozenset(purposes)))
+        return ids
+
+    one, two, bare = await store.transact(fill)
+    found = store.read(lambda tx: tx.lives.standings([two, 12345, bare, one]))
+    assert [standing.life for standing in found] == [life(two), life(bare), life(one)]
+    assert [standing.app for standing in found] == ["two", "bare", "one"]
+    assert [standing.proven for standing in found] == [False, True, True]
+    assert [standing.capabilities for standing in found] == [
+        {"notifications": p} for p in (False, True, True)
+    ]
+    kinds = [{kind.purposes for kind in standing.kinds} for standing in found]
+    call, notice = frozenset({Purpose.CALL}), frozenset({Purpose.NOTICE})
+    assert kinds == [{call | notice}, set(), {call, notice}]
+    assert {kind.provider for standing in found for kind in standing.kinds} == {Provider.APNS}
+    assert {standing.account_id for standing in found} == {1}
+    assert store.read(lambda tx: tx.lives.standings([])) == []
 
 
 async def test_a_lease_hides_a_push_until_it_is_over(store: Store) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.contract.stores import Engine, Memory, Sqlite
 from tests.system.lives_world import CALL, DAY, HOUR, MINUTE, NOTICE, Sent, World
+from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone
 from wakerobin.core.values import Duration, Ended, PushRegistration, PushTarget
@@ -30,8 +31,8 @@ WRITES = frozenset(
 END = START + 2 * DAY
 
 
-class CutError(Exception):
-    """kill -9, at a place of the test's choice."""
+class CutError(StoreUnavailableError):
+    """kill -9, at a place of the test's choice; nobody may take it for a fault of one life."""
 
 
 class Knife:

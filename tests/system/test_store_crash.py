@@ -122,7 +122,7 @@ def killed_after(folder: Path, lines: int) -> list[int]:
 
 def stored(tx: Transaction) -> tuple[set[int], dict[int, list[str]]]:
     """Return the generations of the lives, and what the stories tell of each step."""
-    generations = {life.generation for life in tx.lives.due(MANY, MANY)}
+    generations = {one.life.generation for one in tx.lives.standings(tx.lives.due(MANY, MANY))}
     last = int(tx.kept.get("next") or b"1")
     return generations, {
         n: [row.event for row in tx.stories.of(f"step:{n}")] for n in range(1, last + AT_ONCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ from tests.system.lives_world import (
     World,
     put_trial,
 )
-from wakerobin.core.values import (
-    Ended,
-)
+from wakerobin.core.lifetime import Decision, decide
+from wakerobin.core.values import Ended, Life
+from wakerobin.services.lives import lives
 from wakerobin.services.ticker import Ticker
 from wakerobin.testing.clock import START
 from wakerobin.testing.memory import Fault, MemoryStore
@@ -82,6 +83,27 @@ async def test_five_hundred_lives_due_at_once_are_fired_in_slices(world: World) 
     assert due is not None
     assert due > world.clock.now()
     assert all(world.life(phone).step == 1 for phone in phones)
+
+
+async def test_a_life_that_cannot_be_decided_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phones = [await world.enrol(f"p{n}") for n in range(5)]
+    broken = phones[2].id
+
+    def faulty(life: Life, *rest: Any) -> Decision:
+        if life.id == broken:
+            raise ZeroDivisionError
+        return decide(life, *rest)
+
+    monkeypatch.setattr(lives, "decide", faulty)
+    world.clock.advance(6 * DAY)
+    await ticker_of(world).turn()
+    assert [world.life(phone).step for phone in phones] == [1, 1, 0, 1, 1]
+    monkeypatch.undo()
+    world.clock.advance(HOUR)
+    await ticker_of(world).turn()
+    assert world.life(phones[2]).step == 2, "it is looked at again an hour later"
 
 
 async def test_it_fires_at_the_moment_and_after_each_enrolment(world: World) -> None:

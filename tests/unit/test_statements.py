@@ -53,6 +53,7 @@ WHOLE = {
     ("binding_work", "trial_ids"),
     ("binding_work", "unregisters"),
     ("calls", "held"),
+    ("lives", "standings"),  # the list that it is given
     ("lives", "total"),
     ("lives", "ends"),
     ("outbox", "forget_leases"),

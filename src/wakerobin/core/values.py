@@ -254,6 +254,14 @@ class PushTarget:
     """First refusal of a suspect verdict that has not been settled (life.md law 5); 0 for none."""
 
 
+@dataclass(frozen=True, slots=True)
+class TargetKind:
+    """What a push target can do, without where it is."""
+
+    provider: Provider
+    purposes: frozenset[Purpose]
+
+
 class Ended(enum.StrEnum):
     """Why a push registration's life is over."""
 

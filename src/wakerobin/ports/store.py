@@ -6,12 +6,12 @@ a failure: they touch nothing else. All ids are given out by the store.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from wakerobin.core.pushes import Lane, PushType
-from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget, Way
+from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget, TargetKind, Way
 
 T = TypeVar("T")
 
@@ -38,6 +38,21 @@ class OutboxRow:
 
     def __hash__(self) -> int:
         return hash((self.registration_id, self.generation, self.kind, self.step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A life with what decides about it beside its record; no secret is opened for it."""
+
+    life: Life
+    account_id: int
+    app: str
+    proven: bool
+    capabilities: dict[str, bool]
+    kinds: tuple[TargetKind, ...]
+
+    def __hash__(self) -> int:
+        return hash(self.life)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +210,10 @@ class Targets(Protocol):
     def of_registration(self, registration_id: int) -> list[PushTarget]: ...
     def add(self, target: PushTarget) -> PushTarget: ...
     def update(self, target: PushTarget) -> None: ...
+    def note_accepted(self, target_id: int, at: int) -> None:
+        """Note that a push to it was accepted: whatever was suspected of it is settled."""
+        ...
+
     def remove(self, target_id: int) -> None: ...
 
 
@@ -204,8 +223,12 @@ class Lives(Protocol):
     def get(self, registration_id: int) -> Life | None: ...
     def add(self, life: Life) -> None: ...
     def update(self, life: Life) -> None: ...
-    def due(self, now: int, limit: int) -> list[Life]:
-        """Return lives with `next_at` ≤ now, the longest due first."""
+    def due(self, now: int, limit: int) -> list[int]:
+        """Return the ids of lives with `next_at` ≤ now, the longest due first."""
+        ...
+
+    def standings(self, ids: Sequence[int]) -> list[Standing]:
+        """Return lives with what decides about them, in this order; those that are gone are left out."""
         ...
 
     def next_due(self) -> int | None:

@@ -148,6 +148,9 @@ class TargetTable:
         sealed = self._session.seal(_octets(target.token.reveal()), f"target:token:{target.id}")
         self._session.change("targets", _TARGETS["update"], self._values(target) | {"token": sealed})
 
+    def note_accepted(self, target_id: int, at: int) -> None:
+        self._session.write("targets", _TARGETS["note_accepted"], {"id": target_id, "at": at})
+
     def remove(self, target_id: int) -> None:
         self._session.erase("targets", _TARGETS["remove"], {"id": target_id})
 

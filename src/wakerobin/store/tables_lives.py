@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from wakerobin.core.pushes import LANES, Lane, PushType
-from wakerobin.core.values import Duration, Ended, Life
-from wakerobin.ports.store import OutboxRow, StoryRow
+from wakerobin.core.values import Duration, Ended, Life, Provider, Purpose, TargetKind
+from wakerobin.ports.store import OutboxRow, Standing, StoryRow
 from wakerobin.store.session import Row, Session, from_json, to_json
 from wakerobin.store.statements import load
 
@@ -41,8 +44,12 @@ class LifeTable:
         if not self._session.write("lives", _RENEW, values):
             self._session.change("lives", _LIVES["update"], values)
 
-    def due(self, now: int, limit: int) -> list[Life]:
-        return [_life(row) for row in self._session.all(_LIVES["due"], now=now, limit=limit)]
+    def due(self, now: int, limit: int) -> list[int]:
+        return [row[0] for row in self._session.all(_LIVES["due"], now=now, limit=limit)]
+
+    def standings(self, ids: Sequence[int]) -> list[Standing]:
+        rows = self._session.all(_LIVES["standings"], ids=json.dumps(list(ids)))
+        return [_standing(row) for row in rows]
 
     def next_due(self) -> int | None:
         row = self._session.one(_LIVES["next_due"])
@@ -182,6 +189,28 @@ def _life(row: Row) -> Life:
         ended=None if row[12] is None else Ended(row[12]),
         ended_at=row[13],
     )
+
+
+def _standing(row: Row) -> Standing:
+    account_id, app, proven, capabilities, kinds = row[14:]
+    return Standing(
+        life=_life(row),
+        account_id=account_id,
+        app=app,
+        proven=bool(proven),
+        capabilities=from_json(capabilities),
+        kinds=_kinds(kinds or ""),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _kinds(text: str) -> tuple[TargetKind, ...]:
+    """Read `apns call|apns notice`; there are few such texts, whatever the number of phones."""
+    found = []
+    for one in text.split("|") if text else ():
+        provider, *purposes = one.split(" ")
+        found.append(TargetKind(Provider(provider), frozenset(map(Purpose, filter(None, purposes)))))
+    return tuple(found)
 
 
 def _outbox_row(row: Row) -> OutboxRow:

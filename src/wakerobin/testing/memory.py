@@ -19,13 +19,11 @@ from wakerobin.testing.memory_groups import (
     MemoryBindingWork,
     MemoryCalls,
     MemoryKept,
-    MemoryLives,
-    MemoryOutbox,
     MemoryRegistrations,
-    MemoryStories,
     MemoryTargets,
 )
 from wakerobin.testing.memory_tables import Tables
+from wakerobin.testing.memory_time import MemoryLives, MemoryOutbox, MemoryStories
 
 T = TypeVar("T")
 

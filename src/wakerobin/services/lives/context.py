@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from wakerobin.core.lifetime import Context, Downtime, LifetimePolicy
-from wakerobin.core.values import Provider, Purpose, PushRegistration, PushTarget
+from wakerobin.core.values import Provider, Purpose, TargetKind
 from wakerobin.ports.options import LifetimeOptions
+from wakerobin.ports.store import Standing
 
 MAY_BE_SILENT: dict[Provider, bool] = {
     Provider.APNS: True,  # background pushes, rationed by Apple
@@ -29,29 +30,25 @@ def policy_of(options: LifetimeOptions) -> LifetimePolicy:
     return LifetimePolicy(**{field.name: getattr(options, field.name) for field in fields(LifetimePolicy)})
 
 
-def is_warnable(registration: PushRegistration, targets: Iterable[PushTarget]) -> bool:
+def is_warnable(capabilities: Mapping[str, bool], kinds: Iterable[TargetKind]) -> bool:
     """Whether a warning can be shown: there is a notice target, and notifications were not denied."""
-    return registration.capabilities.get("notifications", True) and any(
-        Purpose.NOTICE in target.purposes for target in targets
-    )
+    return capabilities.get("notifications", True) and any(Purpose.NOTICE in kind.purposes for kind in kinds)
 
 
-def is_renewable(registration: PushRegistration, targets: Iterable[PushTarget]) -> bool:
+def is_renewable(capabilities: Mapping[str, bool], kinds: Iterable[TargetKind]) -> bool:
     """Whether a silent push can make the app renew: a VoIP token cannot, and the user may forbid it."""
-    return registration.capabilities.get("background_refresh", True) and any(
-        Purpose.NOTICE in target.purposes and MAY_BE_SILENT[target.provider] for target in targets
+    return capabilities.get("background_refresh", True) and any(
+        Purpose.NOTICE in kind.purposes and MAY_BE_SILENT[kind.provider] for kind in kinds
     )
 
 
-def context_of(
-    registration: PushRegistration, targets: list[PushTarget], around: Surroundings = Surroundings()
-) -> Context:
+def context_of(standing: Standing, around: Surroundings = Surroundings()) -> Context:
     """Return the context of one life."""
     return Context(
-        warnable=is_warnable(registration, targets),
-        renewable=is_renewable(registration, targets),
-        held_call=registration.id in around.held_calls,
-        has_call_target=any(Purpose.CALL in target.purposes for target in targets),
-        is_proven=registration.proven,
+        warnable=is_warnable(standing.capabilities, standing.kinds),
+        renewable=is_renewable(standing.capabilities, standing.kinds),
+        held_call=standing.life.id in around.held_calls,
+        has_call_target=any(Purpose.CALL in kind.purposes for kind in standing.kinds),
+        is_proven=standing.proven,
         downtime=around.downtime,
     )

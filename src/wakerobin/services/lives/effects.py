@@ -23,7 +23,7 @@ UNKNOWN_GRANT = 3600_000
 
 def perform(
     tx: Transaction,
-    registration: PushRegistration,
+    account_id: int,
     life: Life,
     effects: Iterable[Effect],
     now: int,
@@ -31,29 +31,31 @@ def perform(
 ) -> None:
     """Write a decided life and everything that follows from it."""
     tx.lives.update(life)
-    subject = story.of_registration(registration.id)
+    subject = story.of_registration(life.id)
     for effect in effects:
         match effect:
             case Send():
                 tx.outbox.add(_row(life, effect))
             case Void(below_generation=below):
-                tx.outbox.void(registration.id, below)
+                tx.outbox.void(life.id, below)
             case End(with_targets=with_targets):
-                _end(tx, registration, with_targets=with_targets)
+                _end(tx, life.id, with_targets=with_targets)
             case Release():
-                release(tx, registration, now, granted_until)
+                release(tx, account_id, life.id, now, granted_until)
             case Tell(event=event, details=details):
                 story.tell(tx, subject, now, event, **details)
             case _:
                 assert_never(effect)
 
 
-def release(tx: Transaction, registration: PushRegistration, now: int, granted_until: GrantedUntil) -> None:
-    """Let the binding of the account go unless an active push registration needs it (laws 4 and 6).
+def release(
+    tx: Transaction, account_id: int, registration_id: int, now: int, granted_until: GrantedUntil
+) -> None:
+    """Let the binding of an account go unless an active push registration needs it (laws 4 and 6).
 
-    The HA1s move to the un-REGISTER and are erased from the account in this transaction.
+    `registration_id`: whose end it is, for its story. The HA1s move to the un-REGISTER and are erased from
+    the account in this transaction.
     """
-    account_id = registration.account_id
     account = tx.accounts.get(account_id)
     if account is None or any(other.proven for other in tx.registrations.of_account(account_id)):
         return
@@ -68,7 +70,7 @@ def release(tx: Transaction, registration: PushRegistration, now: int, granted_u
             Unregister(
                 account=account,
                 credentials=credentials,
-                registration_id=registration.id,
+                registration_id=registration_id,
                 created_at=now,
                 give_up_at=give_up_at,
             )
@@ -85,10 +87,10 @@ def release(tx: Transaction, registration: PushRegistration, now: int, granted_u
     )
 
 
-def _end(tx: Transaction, registration: PushRegistration, *, with_targets: bool) -> None:
-    if tx.binding_work.trial(registration.id) is not None:
-        tx.binding_work.remove_trial(registration.id)
-    for target in tx.targets.of_registration(registration.id):
+def _end(tx: Transaction, registration_id: int, *, with_targets: bool) -> None:
+    if tx.binding_work.trial(registration_id) is not None:
+        tx.binding_work.remove_trial(registration_id)
+    for target in tx.targets.of_registration(registration_id):
         # The notice of the end is the last thing sent; its own settlement erases where it went.
         if with_targets or Purpose.NOTICE not in target.purposes:
             tx.targets.remove(target.id)

@@ -13,9 +13,11 @@ from typing import Any
 
 from wakerobin import log, metrics
 from wakerobin.core.delivery import TargetGuard, TargetVerdict
+from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.lifetime import (
     Cease,
     Context,
+    Decision,
     Effect,
     End,
     Event,
@@ -35,7 +37,7 @@ from wakerobin.core.lifetime import (
 from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone
 from wakerobin.core.values import BindingState, Ended, Life, PushRegistration, PushTarget
 from wakerobin.ports.clock import Clock
-from wakerobin.ports.store import OutboxRow, Store, Transaction
+from wakerobin.ports.store import OutboxRow, Standing, Store, Transaction
 from wakerobin.services import story
 from wakerobin.services.lives import proofs, targets
 from wakerobin.services.lives.context import Surroundings, context_of, is_warnable
@@ -44,6 +46,7 @@ from wakerobin.services.lives.effects import Apply, GrantedUntil, perform
 from wakerobin.services.lives.settlement import Settled, event_of, line_of
 
 _log = log.get("lives")
+_AFTER_A_FAULT = 3600_000
 _NO_CONTEXT = Context(warnable=False, renewable=False)
 _LAST_WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
 
@@ -118,7 +121,7 @@ class Lives:
             life = replace(life, lifetime=registration.lifetime)
         policy = self._policies(registration.app)
         life, effects = decide(life, Use(cause), now, policy, _NO_CONTEXT)
-        perform(tx, registration, life, effects, now, self._granted_until)
+        perform(tx, registration.account_id, life, effects, now, self._granted_until)
         return life
 
     async def fire(self, now: int, limit: int = 500) -> int:
@@ -126,10 +129,26 @@ class Lives:
         due = self._store.read(lambda tx: tx.lives.due(now, limit))
         if not due:
             return 0
-        held = frozenset(life.id for life in due if self._is_call_held(life.id))
-        fired, happened = await self._store.transact(lambda tx: self._fire_in(tx, now, limit, held))
-        _count(happened)
-        return fired
+        held = frozenset(id_ for id_ in due if self._is_call_held(id_))
+        try:
+            _count(await self._store.transact(lambda tx: self._fire_in(tx, now, due, held)))
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            # A bug with one life must not stop all that are due after it.
+            for id_ in due:
+                await self._fire_alone(now, id_, held)
+        return len(due)
+
+    async def _fire_alone(self, now: int, id_: int, held: frozenset[int]) -> None:
+        try:
+            _count(await self._store.transact(lambda tx: self._fire_in(tx, now, (id_,), held)))
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            metrics.FAULTS.labels("lives").inc()
+            _log.error("life_fault", registration=id_, exc_info=True)
+            await self._store.transact(lambda tx: _put_off(tx, id_, now + _AFTER_A_FAULT))
 
     async def end(self, registration_id: int, reason: Ended) -> Life | None:
         """End a life now, silently: its secrets are erased in this transaction, a tombstone stays."""
@@ -170,11 +189,12 @@ class Lives:
 
     def view(self, tx: Transaction, registration: PushRegistration) -> LifeView | None:
         """Return a life as every answer of the API shows it."""
-        life = tx.lives.get(registration.id)
-        if life is None:
+        standing = next(iter(tx.lives.standings([registration.id])), None)
+        if standing is None:
             return None
+        life = standing.life
         policy = self._policies(registration.app)
-        warnable = is_warnable(registration, tx.targets.of_registration(registration.id))
+        warnable = is_warnable(registration.capabilities, standing.kinds)
         planned = plan(policy, life.expires_at, life.lifetime) if life.ended is None else ()
         return LifeView(life, stage(life, policy, warnable=warnable), planned, warnable)
 
@@ -224,7 +244,7 @@ class Lives:
         now = self._clock.now()
         app = self._app_of(target.registration_id)
         self._removals.judge(app, target, Accepted(), now)
-        await self._store.transact(lambda tx: targets.accept(tx, target, now))
+        await self._store.transact(lambda tx: tx.targets.note_accepted(target.id, now))
 
     async def proven(self, registration_id: int, proof: proofs.Proof) -> bool:
         """Take the credentials of a registration as proven; False: it is not there any more."""
@@ -249,45 +269,32 @@ class Lives:
 
     def _apply(self, now: int) -> Apply:
         def apply(tx: Transaction, registration: PushRegistration, event: Event) -> Life:
-            life = tx.lives.get(registration.id)
-            assert life is not None
+            (standing,) = tx.lives.standings([registration.id])
             around = Surroundings(self.downtime.known(tx, now))
-            return self._decide_in(tx, registration, life, event, now, around)[0]
+            life, effects = self._decided(standing, event, now, around)
+            perform(tx, registration.account_id, life, effects, now, self._granted_until)
+            return life
 
         return apply
 
-    def _decide_in(
-        self,
-        tx: Transaction,
-        registration: PushRegistration,
-        life: Life,
-        event: Event,
-        now: int,
-        around: Surroundings,
-    ) -> tuple[Life, tuple[Effect, ...]]:
-        context = context_of(registration, tx.targets.of_registration(registration.id), around)
-        policy = self._policies(registration.app)
-        life, effects = decide(life, event, now, policy, context)
-        perform(tx, registration, life, effects, now, self._granted_until)
-        return life, effects
+    def _decided(self, standing: Standing, event: Event, now: int, around: Surroundings) -> Decision:
+        policy = self._policies(standing.app)
+        return decide(standing.life, event, now, policy, context_of(standing, around))
 
-    def _fire_in(
-        self, tx: Transaction, now: int, limit: int, held: frozenset[int]
-    ) -> tuple[int, list[Effect]]:
+    def _fire_in(self, tx: Transaction, now: int, due: Sequence[int], held: frozenset[int]) -> list[Effect]:
         around = Surroundings(self.downtime.known(tx, now), held)
-        due = tx.lives.due(now, limit)
         happened: list[Effect] = []
-        for life in due:
-            registration = tx.registrations.get(life.id)
-            assert registration is not None
-            happened += self._decide_in(tx, registration, life, Fire(), now, around)[1]
-        return len(due), happened
+        for standing in tx.lives.standings(due):
+            life, effects = self._decided(standing, Fire(), now, around)
+            perform(tx, standing.account_id, life, effects, now, self._granted_until)
+            happened += effects
+        return happened
 
     def _note_target(self, tx: Transaction, settled: Settled, now: int) -> bool:
         """Write what an outcome makes of a target; True: it was removed."""
         target, outcome = settled.target, settled.outcome
         if isinstance(outcome, Accepted):
-            targets.accept(tx, target, now)
+            tx.targets.note_accepted(target.id, now)
         elif settled.verdict is TargetVerdict.SUSPECTED:
             targets.suspect(tx, target, outcome.reason, now)
         elif settled.verdict is TargetVerdict.GONE:
@@ -324,6 +331,12 @@ def _tell(tx: Transaction, row: OutboxRow, settled: Sequence[Settled], now: int)
     for one in settled:
         event, details = line_of(row, life, one.outcome, now)
         story.tell(tx, story.of_registration(row.registration_id), now, event, **details)
+
+
+def _put_off(tx: Transaction, registration_id: int, until: int) -> None:
+    life = tx.lives.get(registration_id)
+    if life is not None and life.next_at is not None:
+        tx.lives.update(replace(life, next_at=until))
 
 
 def _count(happened: list[Effect]) -> None:

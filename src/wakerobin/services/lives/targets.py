@@ -70,13 +70,6 @@ def credential_of(app: str, target: PushTarget) -> str:
     return f"{app}/{target.provider.value}"
 
 
-def accept(tx: Transaction, target: PushTarget, now: int) -> None:
-    """Note that a push to a target was accepted: whatever was suspected of it is settled."""
-    stored = _stored(tx, target)
-    if stored is not None:
-        tx.targets.update(replace(stored, accepted_at=now, refused_at=0))
-
-
 def suspect(tx: Transaction, target: PushTarget, reason: str, now: int) -> None:
     """Note the first refusal of a suspect verdict."""
     stored = _stored(tx, target)

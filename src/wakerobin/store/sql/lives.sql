@@ -27,10 +27,17 @@ UPDATE life SET slot = :slot, expires_at = :expires_at, next_at = :next_at, gene
 WHERE id = :id
 
 -- due --
--- Return lives at which something may be due, the longest due first.
-SELECT id, slot, expires_at, next_at, generation, step, lifetime, renewed_at, renewal_sent_at,
-  warning_tried_at, warned_at, warning_settled, ended, ended_at
-FROM life WHERE next_at <= :now ORDER BY next_at, id LIMIT :limit
+-- Return the lives at which something may be due, the longest due first.
+SELECT id FROM life WHERE next_at <= :now ORDER BY next_at, id LIMIT :limit
+
+-- standings --
+-- Return lives with what decides about them, for a JSON list of ids: CROSS JOIN keeps to its order.
+SELECT life.id, life.slot, expires_at, next_at, generation, step, life.lifetime, renewed_at,
+  renewal_sent_at, warning_tried_at, warned_at, warning_settled, ended, ended_at,
+  account_id, app, proven, capabilities,
+  (SELECT group_concat(provider || ' ' || purposes, '|') FROM target WHERE registration_id = life.id)
+FROM json_each(:ids) AS wanted CROSS JOIN life ON life.id = wanted.value
+  CROSS JOIN registration ON registration.id = life.id
 
 -- next_due --
 -- Return when the next life may be due.

@@ -19,6 +19,10 @@ UPDATE target SET registration_id = :registration_id, provider = :provider, toke
   reported_at = :reported_at, accepted_at = :accepted_at, refused_at = :refused_at
 WHERE id = :id
 
+-- note_accepted --
+-- Note that a push to a target was accepted.
+UPDATE target SET accepted_at = :at, refused_at = 0 WHERE id = :id
+
 -- remove --
 -- Remove a target.
 DELETE FROM target WHERE id = :id
