@@ -27,8 +27,9 @@ _HEAD = """# Benchmarks
 Made by `./bench/run --write`; run it yourself, the numbers of another machine are of little use. Each number
 stands beside a peer or a limit that was measured in the same run. *CPU-s* are CPU seconds of the whole
 process that is measured, all its threads; peers and load generators run on another core. What other programs
-on the machine do at the same time shows in every number, in milliseconds more than in CPU seconds. The goals
-are what this project has set itself; "no" means that it is not there yet.
+on the machine do at the same time shows in every number, in milliseconds more than in CPU seconds: where a
+core was waited for, another program had it. The goals are what this project has set itself; "no" means that
+it is not there yet.
 """
 
 
