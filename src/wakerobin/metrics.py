@@ -23,6 +23,19 @@ def _gauge(name: str, help_: str, *labels: str) -> Gauge:
     return Gauge(name, help_, labels, namespace=_PREFIX, registry=REGISTRY)
 
 
+class Tally:
+    """How many there are of something that comes and goes thousands of times a second.
+
+    Shown by its gauge, which asks for it only then: counting costs a tenth of what the gauge's lock costs.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self, gauge: Gauge) -> None:
+        self.count = 0
+        gauge.set_function(lambda: self.count)
+
+
 def _histogram(name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
     return Histogram(name, help_, labels, namespace=_PREFIX, registry=REGISTRY, buckets=buckets)
 

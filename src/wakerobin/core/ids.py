@@ -50,12 +50,11 @@ def keyed_hash(key: bytes, *parts: str | bytes, size: int = 16) -> bytes:
     """
     if not key:
         raise ValueError("without a key this would be a plain hash that anybody can compute")
-    state = hashlib.blake2b(key=key, digest_size=size)
+    told_apart: list[bytes] = []
     for part in parts:
         octets = _octets(part)
-        state.update(len(octets).to_bytes(_LENGTH_OCTETS, "big"))
-        state.update(octets)
-    return state.digest()
+        told_apart += (len(octets).to_bytes(_LENGTH_OCTETS, "big"), octets)
+    return hashlib.blake2b(b"".join(told_apart), key=key, digest_size=size).digest()
 
 
 def same(a: str | bytes, b: str | bytes) -> bool:

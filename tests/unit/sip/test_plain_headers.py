@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wakerobin.core.sip.grammar import parse_params
 from wakerobin.core.sip.header import NameAddr, Via, is_plain_address, plain_branch
 from wakerobin.core.sip.message import Message
 
@@ -71,3 +72,10 @@ def test_a_message_below_a_via_is_a_copy_that_begins_with_it() -> None:
     assert sent.pop_first("Via") is not None
     assert (sent.branch, original.branch) == ("z9hG4bKp", "z9hG4bKp")
     assert original.values("Via") == ["SIP/2.0/UDP p;branch=z9hG4bKp"]
+
+
+@given(changed((";rport;received=192.0.2.1;branch=z9hG4bK1", ';tag=1;x="a;b";y=<z>;;=', ";lr;LR=2")))
+def test_plain_parameters_are_read_like_all_others(text: str) -> None:
+    params, end = parse_params(text)
+    slowly, slow_end = parse_params(f"{text} ")  # what follows a space is never plain
+    assert (list(params.items()), end) == (list(slowly.items()), min(slow_end, len(text)))

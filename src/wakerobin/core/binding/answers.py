@@ -100,8 +100,12 @@ class Answers:
 
     def accepted(self) -> Challenge | None:
         """Return the challenge whose answer counted last: the registrar's own before a proxy's."""
-        known = [one.kept.challenge for one in self._answered.values()]
-        return min(known, key=lambda one: one.proxy, default=None)
+        first: Challenge | None = None
+        for one in self._answered.values():
+            challenge = one.kept.challenge
+            if first is None or (first.proxy and not challenge.proxy):
+                first = challenge
+        return first
 
     def kept(self, response: Message) -> tuple[KeptNonce, ...]:
         """Return the nonces that the next conversation may begin with, after this 2xx."""
@@ -166,15 +170,13 @@ class Answers:
             return known
         held = self._credentials.key(realm, algorithm)
         if held is not None:
-            return held.reveal()
-        if self._credentials.password is None:
+            made = held.reveal()
+        elif self._credentials.password is not None:
+            password = self._credentials.password.reveal()
+            used = digest.Algorithm(algorithm.value)
+            made = digest.ha1(used, self._credentials.username, realm, password)
+        else:
             return None
-        made = digest.ha1(
-            digest.Algorithm(algorithm.value),
-            self._credentials.username,
-            realm,
-            self._credentials.password.reveal(),
-        )
         self._keys[realm, algorithm] = made
         return made
 

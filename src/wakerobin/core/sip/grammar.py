@@ -29,6 +29,8 @@ _PARAM = re.compile(
 _TOKEN_ONLY = re.compile(rf"{TOKEN}\Z")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(r'(["\\])')
+# What nearly all parameters look like, up to the end of the text: these are cut apart without a pattern.
+_PLAIN_PARAMS = re.compile(r"(?:;[^ \t\r\n;=,\"<>]++(?:=[^ \t\r\n;,\"<>]*+)?+)*+\Z")
 # An open quotation mark runs to the end: what follows it cannot be told apart from quoted text.
 _LIST_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+(?:"|\\?+\Z)|<[^<>]*+>|[^,"<]++|<)*+', re.DOTALL)
 
@@ -80,6 +82,12 @@ def parse_params(text: str, position: int = 0) -> tuple[dict[str, str | None], i
     "=" has None. Of a repeated name the first counts.
     """
     params: dict[str, str | None] = {}
+    if _PLAIN_PARAMS.match(text, position):
+        for param in text[position + 1 :].split(";"):
+            name, equals, value = param.partition("=")
+            if name:
+                params.setdefault(name.lower(), value if equals else None)
+        return params, len(text)
     match = _PARAM.match(text, position)
     while match:
         name, value = match.groups()

@@ -14,7 +14,7 @@ from wakerobin.services.dispatch.running import Running, Shared, guarded
 DEFAULT_PORT = 5060
 
 _log = log.get("dispatch")
-_ALIVE = metrics.SIP_TRANSACTIONS.labels("server")
+_ALIVE = metrics.Tally(metrics.SIP_TRANSACTIONS.labels("server"))
 
 
 class IncomingRequest(Running):
@@ -108,13 +108,13 @@ class IncomingRequests:
     def open(self, key: str, request: Message, flow: Flow) -> IncomingRequest:
         """Return a transaction for a new request with this server key."""
         one = self._by_key[key] = IncomingRequest(self, key, request, flow)
-        _ALIVE.inc()
+        _ALIVE.count += 1
         return one
 
     def forget(self, one: IncomingRequest) -> None:
         """Remove a transaction that is over."""
         del self._by_key[one.key]
-        _ALIVE.dec()
+        _ALIVE.count -= 1
 
 
 def datagram_way(message: Message, flow: Flow) -> Flow:

@@ -13,7 +13,7 @@ from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import OnFailure, OnResponse
 from wakerobin.services.dispatch.running import Running, Shared, guarded
 
-_ALIVE = metrics.SIP_TRANSACTIONS.labels("client")
+_ALIVE = metrics.Tally(metrics.SIP_TRANSACTIONS.labels("client"))
 _TIMED_OUT = metrics.SIP_UNANSWERED.labels("timeout")
 _TRANSPORT = metrics.SIP_UNANSWERED.labels("transport")
 
@@ -210,7 +210,7 @@ class OutgoingRequests:
         self._by_key[one.key] = one
         if flow.connection:
             self._by_connection.setdefault(flow.connection, set()).add(one)
-        _ALIVE.inc()
+        _ALIVE.count += 1
         return one
 
     def take(self, response: Message) -> bool:
@@ -226,7 +226,7 @@ class OutgoingRequests:
         """Absorb repeated responses of a transaction from now on; it is not needed for that any more."""
         self._absorbed.add(key)
         self._until.append((until, key))
-        _ALIVE.inc()
+        _ALIVE.count += 1
         if self._sweeping is None:
             self._sweeping = self.shared.timers.call_at(until, self._sweep)
 
@@ -236,7 +236,7 @@ class OutgoingRequests:
         before = len(self._absorbed)
         while self._until and self._until[0][0] <= now:
             self._absorbed.remove(self._until.popleft()[1])
-        _ALIVE.dec(before - len(self._absorbed))
+        _ALIVE.count -= before - len(self._absorbed)
         if self._until:
             self._sweeping = self.shared.timers.call_at(self._until[0][0], self._sweep)
 
@@ -251,7 +251,7 @@ class OutgoingRequests:
     def forget(self, one: OutgoingRequest) -> None:
         """Remove a transaction that is over."""
         del self._by_key[one.key]
-        _ALIVE.dec()
+        _ALIVE.count -= 1
         over_connection = self._by_connection.get(one.flow.connection)
         if over_connection is not None:
             over_connection.discard(one)

@@ -34,10 +34,14 @@ class OurAddresses:
 
         A NAT that gives out a new port every few minutes is not followed for ever.
         """
-        address = parse_address(seen[0]) if seen else None
-        if seen is None or address is None or self._is_said(flow.remote[0]):
+        if seen is None:
             return False
         host, port = self.towards(flow)
+        if seen[0] == host and seen[1] in (None, port):
+            return False  # as it should be: nothing needs to be taken apart
+        address = parse_address(seen[0])
+        if address is None or self._is_said(flow.remote[0]):
+            return False
         is_same_host = parse_address(host) == address
         if is_same_host and seen[1] in (None, port):
             return False

@@ -201,14 +201,14 @@ class Refreshing:
         registrar.bound(outcome, ending.expires_s)
         now, wall_s = self.agenda.now(), self._around.wall_s()
         refresh_s = refresh_in_s(outcome.granted_s, account.id, wall_s, self._around.jitter())
-        self._roster.refresh[row] = now + int(refresh_s)
+        refresh = self._roster.refresh[row] = now + int(refresh_s)
         self._roster.bound_until[row] = now + outcome.granted_s
         self.hops.note(row, ending.flow)
         self.keep_alives.wake(ending.flow)
         if outcome.is_listed and registrar.can_look:
             self._put_look(row, account.id)
         else:
-            self.agenda.put(row, self._roster.refresh[row])
+            self.agenda.put(row, refresh)
         _keep(self._kept, account.id, outcome.kept)
         _keep(self.service_routes, account.id, outcome.service_route)
         self._recovered(account)
@@ -221,7 +221,8 @@ class Refreshing:
         """Let the binding be looked at before its refresh, if the time for that has come."""
         refresh, now_s = self._roster.refresh[row], self._around.clock.monotonic()
         until_s = self.agenda.monotonic(refresh) - now_s
-        is_wary = self._losses.get(account_id, Losses()).is_wary(now_s)
+        losses = self._losses.get(account_id)
+        is_wary = losses is not None and losses.is_wary(now_s)
         look_s = look_in_s(until_s, account_id, self._around.wall_s(), is_wary=is_wary)
         self.agenda.put(row, refresh if look_s is None else min(refresh, self.agenda.now() + int(look_s)))
 

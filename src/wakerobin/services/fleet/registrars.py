@@ -111,6 +111,8 @@ class Registrar:
 
     def targets(self) -> list[tuple[str, int]]:
         """Return the addresses in the order to try; those that failed lately come last."""
+        if len(self.addresses) < 2:
+            return self.addresses.copy()
         now = self._around.clock.monotonic()
         return sorted(self.addresses, key=lambda one: self._held_down.get(one, 0.0) > now)
 
