@@ -109,6 +109,12 @@ async def test_what_is_not_there_is_a_problem_too(world: World, method: str, pat
     assert (answer.status, answer.problem) == (status, "about:blank")
 
 
+async def test_what_can_be_done_at_a_path_is_told_as_a_whole(world: World) -> None:
+    for path, methods in ((f"{PATH}/pr_x", "DELETE, GET, PATCH"), (PATH, "POST")):
+        answer = await world.api.send("OPTIONS", path)
+        assert (answer.status, answer.headers["allow"]) == (405, methods)
+
+
 async def test_a_store_that_takes_nothing_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.server.rooms is not None
     body = (await world.api.enrol(world.fields())).json

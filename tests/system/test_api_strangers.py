@@ -161,3 +161,27 @@ async def test_the_secret_that_the_app_has_survives_answers_that_are_lost(world:
     assert (await world.api.send("GET", path, secret=first["secret"])).status == 200
     assert (await world.api.send("GET", path, secret=last["secret"])).status == 200
     assert (await world.api.send("GET", path, secret=first["secret"])).status == 401
+
+
+async def test_receipts_cannot_fill_the_store(world: World) -> None:
+    assert world.server.rooms is not None
+    store = world.server.rooms.ground.store
+    receipt = {"push_id": "0" * 36, "kind": "shown", "received_at": 1}
+    world.pbx.rules.is_silent = True
+    unproven = (await stranger(world)).json
+    world.pbx.rules.is_silent = False
+    proven = (await world.api.enrol(world.fields("ben", "ben-password"))).json
+
+    async def report(body: Any) -> Answer:
+        path = f"{PATH}/{body['id']}/receipts"
+        return await world.api.send("POST", path, [receipt] * 50, body["secret"])
+
+    def told(number: int) -> int:
+        rows = store.read(lambda tx: tx.stories.of(story.of_registration(number)))
+        return sum(row.event == "receipt" for row in rows)
+
+    assert (await report(unproven)).status == 204, "it got no push, so there is nothing to keep"
+    answers = [await report(proven) for _ in range(6)]
+    assert [answer.status for answer in answers] == [204] * 4 + [429] * 2
+    assert answers[-1].problem == "too-many-requests"
+    assert (told(1), told(2)) == (0, 200)

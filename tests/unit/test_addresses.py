@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wakerobin.core.addresses import (
     DestinationPolicy,
     Reach,
+    is_host_pattern,
     matches_host,
     networks_in,
     parse_address,
@@ -278,3 +279,29 @@ def test_a_wildcard_never_lets_a_host_through_that_does_not_end_in_its_domain(ho
 def test_registrars_listed_by_address_are_networks_that_may_be_sent_to() -> None:
     found = networks_in(["*.pbx.example", "192.168.1.0/24", "10.1.1.1", "[fd12::1]", "x/24"])
     assert [str(network) for network in found] == ["192.168.1.0/24", "10.1.1.1/32", "fd12::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("*", True),
+        ("*.pbx.example", True),
+        ("sip-*.example", True),
+        ("pbx", True),
+        ("pbx.example.", True),
+        ("10.0.0.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("192.168.1.0/24", True),
+        ("", False),
+        ("pbx..example", False),
+        ("sip:pbx", False),
+        ("pbx:5060", False),
+        ("https://pbx", False),
+        ("a b", False),
+        ("127.1", False),
+        ("10.0.0.0/99", False),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_none(text: str, is_one: bool) -> None:
+    assert is_host_pattern(text) is is_one

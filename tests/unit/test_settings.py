@@ -107,16 +107,31 @@ def test_the_environment_goes_before_the_file_and_a_flag_before_both(tmp_path: P
         ("[sips]", "unknown key sips; did you mean sip?"),
         ("[apps.a]\nenrolment_key = 'k'\nlifetime = '7d'", "apps.a.lifetime"),
         ("[apps.a]", "apps.a.enrolment_key: is missing"),
-        ("apps = 3", "apps"),
-        ("sip = 3", "sip"),
-        ("[sip]\nlisten = 'udp:0.0.0.0:5060'", "sip.listen"),
+        ("apps = 3", "apps: must be a table"),
+        ("apps.phone = 'x'", "apps.phone: must be a table of options"),
+        ("sip = 3", "sip: must be a table of options"),
+        ("[sip]\nlisten = 'udp:0.0.0.0:5060'", 'sip.listen: must be a list, such as ["…", "…"]'),
+        ("[sip]\ntowards = 'x'", "sip.towards: must be a table"),
+        ("[sip]\npublic = 'a b'", "sip.public = 'a b': is no name or address of a host"),
+        ("[sip]\npublic = '*.example'", "sip.public = '*.example': is no name"),
+        ("[http]\npublic_url = 'push.example'", "http.public_url: is no address such as https://"),
+        (
+            "[apps.a]\nenrolment_key = 'k'\nregistrars = ['sip:pbx']",
+            "apps.a.registrars: 'sip:pbx' matches nothing",
+        ),
+        ("[apps.a]\nenrolment_key = 'k'\nregistrars = 'pbx'", "apps.a.registrars: must be a list"),
+        (
+            "[apps.a]\nenrolment_key = 'k'\ntrust_unchallenged = 'x'",
+            "trust_unchallenged: must be true or false",
+        ),
         ("[sip]\nwake_timeout = 30", 'a duration is text with a unit, such as "12h"'),
         ("[sip]\nwake_timeout = '30'", "sip.wake_timeout"),
         ("[sip]\nwake_timeout = '0s'", "sip.wake_timeout: must be above 0"),
         ("[sip]\nregister_rate = nan", "sip.register_rate: must be above 0"),
         ("[sip]\nregister_rate = -1", "sip.register_rate: must be above 0"),
         ("[sip]\nregister_burst = 0", "sip.register_burst = 0: must be from 1"),
-        ("[sip]\nregister_burst = 'many'", "sip.register_burst"),
+        ("[sip]\nregister_burst = 'many'", "sip.register_burst: must be a whole number"),
+        ("[sip]\nregister_rate = 'fast'", "sip.register_rate: must be a number"),
         ("[sip]\nringback = 'never'", "choose one of immediate, pushed, device"),
         ("[sip]\nallow_private = ['192.168.1.0/33']", "sip.allow_private: '192.168.1.0/33' is no network"),
         ("[sip]\nphone_expires_min = '2h'", "sip.phone_expires_min"),
@@ -126,7 +141,7 @@ def test_the_environment_goes_before_the_file_and_a_flag_before_both(tmp_path: P
         ("[log]\nlevel = 'loud'", "choose one of debug, info, warning, error"),
         ("[store]\nmax_pages = -1", "store.max_pages"),
         ("[apps.a]\nenrolment_key = 'k'\ndecline_code = 200", "is no SIP refusal (400-699)"),
-        ("[apps.a]\nenrolment_key = 3", "apps.a.enrolment_key"),
+        ("[apps.a]\nenrolment_key = 3", "apps.a.enrolment_key: must be text"),
         ("[apps.a]\nenrolment_key = 'k'\n[apps.a.lifetime]\nwarnings = ['8d']", "apps.a.lifetime.warnings"),
         ("[apps.a]\nenrolment_key = 'k'\n[apps.a.lifetime]\nlifetime = '0s'", "apps.a.lifetime"),
         ("[apps.a]\nenrolment_key = 'k'\n[apps.a.apns]\nkey_id = 'x'", "apps.a.apns.key_file: is missing"),
@@ -146,6 +161,12 @@ def test_apples_own_hosts_get_no_more_renewals_than_apple_takes(tmp_path: Path) 
     text = FULL.replace('url = "https://127.0.0.1:8443"', "")
     with pytest.raises(ConfigurationError, match="20m at least"):
         load(written(tmp_path, text), {})
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/8", "10.0.0.0/8=10.0.0.1,x", "=10.0.0.1"])
+def test_a_variable_that_is_no_table_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"sip\.towards: must be a table"):
+        load(None, {"WAKEROBIN_SIP_TOWARDS": text})
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ def _off(options: Options, where: str, address: tuple[str, int] | None) -> Itera
                 f"APNs: no key for app {name}; "
                 f"add [apps.{name}.apns] with key_file, key_id, team_id and topic"
             )
-    if not options.sip.public:
+    if not options.sip.listen:
+        yield f"SIP: sip.listen is empty, so that neither PBX nor phone gets through; set it in {where}"
+    elif not options.sip.public:
         yield "public name: phones are told a local address; set sip.public to the name that they can reach"
 
 

@@ -209,6 +209,14 @@ def matches_host(pattern: str, host: str) -> bool:
     return _matches_name(pattern.strip().lower().removesuffix("."), name)
 
 
+def is_host_pattern(text: str) -> bool:
+    """Whether `text` is a pattern that `matches_host` can match with anything."""
+    pattern = text.strip()
+    if pattern == "*" or _network(pattern) is not None:
+        return True
+    return bool(_host_name(pattern.replace("*", "x")))
+
+
 def _matches_name(pattern: str, name: str) -> bool:
     wanted = pattern.split(".")
     labels = name.split(".")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
-from wakerobin.core.addresses import networks_in
+from wakerobin.core.addresses import is_host_pattern, networks_in
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.ports.options import ApnsOptions, AppOptions, LifetimeOptions, Options
 
@@ -23,6 +24,7 @@ def _wrong(options: Options) -> Iterator[str]:
     yield from _wrong_choices(options)
     yield from _wrong_numbers(options)
     yield from _wrong_networks(options)
+    yield from _wrong_names(options)
     if bool(options.http.tls_cert) != bool(options.http.tls_key):
         yield "http.tls_cert and http.tls_key go together"
 
@@ -79,6 +81,22 @@ def _wrong_networks(options: Options) -> Iterator[str]:
         for pattern in patterns:
             if not networks_in([pattern]):
                 yield f"{key}: {pattern!r} is no network; write an address or a network like 192.168.1.0/24"
+
+
+def _wrong_names(options: Options) -> Iterator[str]:
+    public = options.sip.public
+    if public and (set(public) & set("*/") or not is_host_pattern(public)):
+        yield f"sip.public = {public!r}: is no name or address of a host"
+    url = urlsplit(options.http.public_url)
+    if options.http.public_url and not (url.scheme in ("https", "http") and url.netloc):
+        yield "http.public_url: is no address such as https://push.example.com"
+    for name, app in options.apps.items():
+        for pattern in app.registrars:
+            if not is_host_pattern(pattern):
+                yield (
+                    f"apps.{name}.registrars: {pattern!r} matches nothing; write a host such as pbx.example, "
+                    "*.pbx.example, an address or a network, without sip: and port"
+                )
 
 
 def _wrong_app(where: str, app: AppOptions) -> Iterator[str]:

@@ -113,7 +113,9 @@ def _from_text(text: str, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
     if typing.get_origin(hint) is dict:
-        return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+        parts = [part.partition("=") for part in text.split(",") if part.strip()]
+        is_table = all(name.strip() and equals for name, equals, _ in parts)
+        return {name.strip(): value.strip() for name, _, value in parts} if is_table else text
     if hint in (int, float):
         try:
             return hint(text)
@@ -180,6 +182,28 @@ for _record in _RECORDS:
     setattr(_record, "__pydantic_config__", ConfigDict(arbitrary_types_allowed=True, extra="forbid"))  # noqa: B010
 
 
+_WORDS = {
+    "tuple_type": 'must be a list, such as ["…", "…"]',
+    "dict_type": 'must be a table, such as { "…" = "…" }',
+    "dataclass_type": "must be a table of options",
+    "dataclass_exact_type": "must be a table of options",
+    "is_instance_of": "must be text",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+}
+
+
+def _words(kind: str, otherwise: str) -> str:
+    """Return what would be right, in the words of TOML rather than of Python."""
+    return _WORDS.get(kind, otherwise)
+
+
 def _validated(prepared: dict[str, Any], place: str) -> Options:
     adapter = TypeAdapter(Options)
     try:
@@ -187,6 +211,6 @@ def _validated(prepared: dict[str, Any], place: str) -> Options:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{place}: {key}: {first['msg']}") from None
+        raise ConfigurationError(f"{place}: {key}: {_words(first['type'], first['msg'])}") from None
     check(options, place)
     return options

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 import wakerobin
 from wakerobin.core.errors import StoreUnavailableError
@@ -18,7 +20,7 @@ from wakerobin.web.api import calls, enrolment, receipts, registrations
 from wakerobin.web.context import WebContext
 from wakerobin.web.health import StoreProbe
 from wakerobin.web.invalid import problem_of_invalid
-from wakerobin.web.limits import AddressBudget, Doors
+from wakerobin.web.limits import RECEIPTS_PER_HOUR, AddressBudget, Doors
 from wakerobin.web.metrics import Watch
 from wakerobin.web.problems import SCHEMA, Action, ProblemError, plain_response, response_of
 
@@ -34,8 +36,7 @@ _HELD = f"{enrolment.PATH}/{{id}}"
 def make_api(context: WebContext) -> FastAPI:
     """Return the API of the apps, with `/healthz`, `/metrics` and `/openapi.json`."""
     app = _app(context, "Wakerobin")
-    for module in (enrolment, registrations, receipts, calls, health, metrics):
-        app.include_router(module.router)
+    _include(app, enrolment.router, registrations.router, receipts.router, calls.router)
     app.add_middleware(Doors, options=context.options.http, is_ready=context.is_ready)
     app.add_middleware(Watch)
     return app
@@ -44,8 +45,7 @@ def make_api(context: WebContext) -> FastAPI:
 def make_admin(context: WebContext) -> FastAPI:
     """Return the operator's API. It asks for no secret: whoever may open its socket is the operator."""
     app = _app(context, "Wakerobin, for operators")
-    for module in (admin, health, metrics):
-        app.include_router(module.router)
+    _include(app, admin.router)
     http = type(context.options.http)()
     app.add_middleware(Doors, options=http, is_ready=context.is_ready)
     app.add_middleware(Watch)
@@ -86,12 +86,21 @@ def _app(context: WebContext, title: str) -> FastAPI:
     app.router.redirect_slashes = False
     app.state.context = context
     app.state.enrolments = AddressBudget(context.options.http.enrolments_per_hour)
+    app.state.receipts = AddressBudget(RECEIPTS_PER_HOUR)
     app.state.store_probe = StoreProbe()
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StoreUnavailableError, _store_unavailable)
     app.add_exception_handler(HTTPException, _http)
     return app
+
+
+def _include(app: FastAPI, *routers: APIRouter) -> None:
+    """Give an app its routes, with those that every one has."""
+    all_routers = (*routers, health.router, metrics.router)
+    for router in all_routers:
+        app.include_router(router)
+    app.state.routes = [route for router in all_routers for route in router.routes]
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
@@ -108,9 +117,21 @@ async def _store_unavailable(_request: Request, _error: Exception) -> JSONRespon
     return response_of(ProblemError("store-unavailable", "Nothing of the request was kept; send it again."))
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == 400:  # FastAPI could not read the body, and not because of its JSON grammar
         return response_of(ProblemError("malformed-request", "Send a JSON document in UTF-8."))
     title, action = _TITLES.get(error.status_code, ("The request failed.", Action.FIX_REQUEST))
-    return plain_response(error.status_code, title, action, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the framework names the methods of one route alone
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return plain_response(error.status_code, title, action, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return what can be done at a path."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found

@@ -21,6 +21,8 @@ from wakerobin.web.visitors import Visitor, visitor_of
 LARGEST_BODY = 16 * 1024
 BODY_PATIENCE_S = 10.0
 MOST_ADDRESSES = 20_000
+RECEIPTS_PER_HOUR = 200
+"""Of one push registration: several times what a phone gets that is called all day."""
 
 API = "/v1/"
 OPEN_TO_ANY_HOST = "/healthz"
@@ -67,7 +69,7 @@ class Doors:
 
 
 class AddressBudget:
-    """So many an hour from each address. The addresses that it remembers are bounded."""
+    """So many an hour of each key, such as an address. The keys that it remembers are bounded."""
 
     def __init__(self, per_hour: int, most_addresses: int = MOST_ADDRESSES) -> None:
         self._per_hour = max(1, per_hour)
@@ -110,6 +112,29 @@ Budget = Annotated[AddressAllowance, Depends(_allowance)]
 async def _counted(budget: Budget) -> Visitor:
     budget.expect()
     return budget.visitor
+
+
+class ReceiptAllowance:
+    """What one push registration may report an hour: each receipt is a row that is kept for a month."""
+
+    def __init__(self, budget: AddressBudget, clock: Clock) -> None:
+        self._budget = budget
+        self._clock = clock
+
+    def expect(self, public_id: str, receipts: int) -> None:
+        """Count receipts. Raises ProblemError where the budget is used up."""
+        waits = [self._budget.take(public_id, self._clock.monotonic()) for _ in range(receipts)]
+        if any(waits):
+            raise ProblemError(
+                "too-many-requests", "Report later; old receipts may be left out.", retry_after_s=max(waits)
+            )
+
+
+async def _receipts(request: Request, context: Context) -> ReceiptAllowance:
+    return ReceiptAllowance(request.app.state.receipts, context.clock)
+
+
+ReceiptsBudget = Annotated[ReceiptAllowance, Depends(_receipts)]
 
 
 CountedVisitor = Annotated[Visitor, Depends(_counted)]

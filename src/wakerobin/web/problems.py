@@ -56,7 +56,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
         422, Action.CONTACT_OPERATOR, "The PBX asks for no password, so that it proves nothing."
     ),
     "target-unusable": Kind(422, Action.FIX_REQUEST, "A push target cannot be used."),
-    "too-many-requests": Kind(429, Action.RETRY, "Too many requests came from this address."),
+    "too-many-requests": Kind(429, Action.RETRY, "Too many requests came from there."),
     "too-many-refused-credentials": Kind(
         429, Action.RETRY, "The credentials of this account were refused too often."
     ),

@@ -44,7 +44,10 @@ class Ha1(Fields):
 
     realm: Name
     algorithm: Algorithm
-    value: Annotated[SecretStr, Field(min_length=32, max_length=64)]
+    value: Annotated[
+        SecretStr,
+        Field(min_length=32, max_length=64, json_schema_extra={"pattern": r"^([0-9a-fA-F]{32}){1,2}$"}),
+    ]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -56,6 +59,15 @@ class Ha1(Fields):
 
 class CredentialFields(Fields):
     """Exactly one of a password or its hashes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [one], "properties": {one: {"not": {"type": "null"}}}}
+                for one in ("password", "ha1")
+            ]
+        }
+    )
 
     password: Password | None = None
     ha1: Annotated[list[Ha1], Field(min_length=1, max_length=8)] | None = None

@@ -14,6 +14,7 @@ from wakerobin.services.lives import LifeView
 from wakerobin.web.api.enrolment import PATH
 from wakerobin.web.api.fields import Receipts
 from wakerobin.web.api.holding import Held, note_use, standing_of, use
+from wakerobin.web.limits import ReceiptsBudget
 from wakerobin.web.problems import responses
 
 router = APIRouter(prefix=f"{PATH}/{{id}}/receipts", tags=["push registrations"])
@@ -29,15 +30,20 @@ _PROBLEMS = (
     "too-large",
     "unsupported-media-type",
     "invalid-field",
+    "too-many-requests",
 )
 _TYPES = {PlanKind.RENEW: PushType.RENEW, PlanKind.WARNING: PushType.EXPIRY_WARNING}
 _OUTSIDE = (PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED)
 
 
 @router.post("", status_code=204, summary="Report pushes", responses=responses(*_PROBLEMS))
-async def receipts(fields: Receipts, held: Held) -> Response:
+async def receipts(fields: Receipts, held: Held, budget: ReceiptsBudget) -> Response:
     """Report pushes that arrived. A push of this life that was sent within a day renews it."""
     registration, now = held.registration, held.context.clock.now()
+    if not registration.proven:
+        await note_use(held)  # no push was ever sent to it
+        return Response(status_code=204)
+    budget.expect(registration.public_id, len(fields))
     view = standing_of(held.context, registration.id).view
 
     def store(tx: Transaction) -> bool:
