@@ -86,7 +86,7 @@ STEPS: dict[str, Callable[..., object]] = {
     "void": lambda tx, registration, below: tx.outbox.void(registration, below),
     "live": _live,
     "tell": _tell,
-    "forget": lambda tx, before: tx.stories.forget(before),
+    "forget": lambda tx, before: tx.stories.forget(before, 2),
     "leave": lambda tx, registration: tx.registrations.remove(registration),
     "enrol": lambda tx, name: enrol(tx, name),
     "fail": _fail,

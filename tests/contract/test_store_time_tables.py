@@ -349,8 +349,8 @@ async def test_a_story_is_told_in_the_order_of_its_times(store: Store) -> None:
 async def test_old_events_are_forgotten_and_counted(store: Store) -> None:
     rows = [StoryRow(subject="call:1", at=NOW + n, event=str(n)) for n in range(5)]
     await write_each(store, lambda tx: tx.stories.add, rows)
-    assert await store.transact(lambda tx: tx.stories.forget(NOW + 3)) == 3
-    assert await store.transact(lambda tx: tx.stories.forget(NOW + 3)) == 0
+    assert await store.transact(lambda tx: tx.stories.forget(NOW + 3, 99)) == 3
+    assert await store.transact(lambda tx: tx.stories.forget(NOW + 3, 99)) == 0
     assert store.read(lambda tx: tx.stories.of("call:1")) == rows[3:]
 
 

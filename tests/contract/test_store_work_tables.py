@@ -144,7 +144,7 @@ async def test_records_are_forgotten_by_their_end_or_where_nobody_told_it_by_the
         record("going on", expires_at=NOW),
     ]
     await write_each(store, lambda tx: tx.calls.put, given)
-    assert await store.transact(lambda tx: tx.calls.forget(NOW)) == 2
+    assert await store.transact(lambda tx: tx.calls.forget(NOW, 99)) == 2
     left = {call.call_id for call in store.read(lambda tx: tx.calls.of_account(0, 9))}
     assert left == {"ended now", "going on"}
 

@@ -440,7 +440,7 @@ async def test_a_full_database_refuses_in_words_and_works_again_when_there_is_ro
     assert len(store.read(lambda tx: tx.stories.of(f"call:{written - 1}"))) == 40
     assert store.read(lambda tx: tx.stories.of(f"call:{written}")) == []
     assert store.read(names) == []
-    assert await store.transact(lambda tx: tx.stories.forget(30)) == 30 * written
+    assert await store.transact(lambda tx: tx.stories.forget(30, 10**6)) == 30 * written
     await store.transact(partial(tell_much, "call:again"))
     assert len(store.read(lambda tx: tx.stories.of("call:again"))) == 40
     await store.close()

@@ -290,8 +290,8 @@ class Stories(Protocol):
         """Return the last `limit` events of a subject, oldest first."""
         ...
 
-    def forget(self, before: int) -> int:
-        """Remove events older than that; returns how many."""
+    def forget(self, before: int, limit: int) -> int:
+        """Remove up to `limit` events older than that, the oldest first; returns how many."""
         ...
 
     def erase(self, subject: str) -> int:
@@ -340,8 +340,8 @@ class Calls(Protocol):
         """Return records, newest first; account 0 means all."""
         ...
 
-    def forget(self, before: int) -> int:
-        """Remove records that ended before that, or expired before it unended; returns how many."""
+    def forget(self, before: int, limit: int) -> int:
+        """Remove up to `limit` records that ended before that, or expired before it unended; how many."""
         ...
 
 

@@ -7,6 +7,7 @@ commit that touched lives wakes it. A late firing is as good as one in time, so 
 from __future__ import annotations
 
 import asyncio
+import math
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import StoreUnavailableError
@@ -20,6 +21,8 @@ DAY = 24 * HOUR
 
 SLICE = 100
 """Lives looked at in one transaction: a few milliseconds of the writer, then others have their turn."""
+OLD_ROWS = 500
+"""So many old rows of a kind are erased in one transaction, for the same reason."""
 TOMBSTONES = 30 * DAY
 STORIES = 30 * DAY
 CALLS = 2 * DAY
@@ -42,8 +45,7 @@ class Ticker:
         self._timers = timers
         self._stories_kept = stories_kept
         self._woken = asyncio.Event()
-        self._beat_at = 0
-        self._sweep_at = 0
+        self._beat_at = self._sweep_at = 0.0
         store.on_commit(self._committed)
 
     async def run(self) -> None:
@@ -71,21 +73,24 @@ class Ticker:
         now = self._clock.now()
         while await self._lives.fire(now, SLICE) == SLICE:
             continue  # each slice is a transaction of its own, and others have their turn between
-        if now >= self._beat_at:
+        # By the clock that never steps: a wall clock that was set back must not stop them.
+        if self._clock.monotonic() >= self._beat_at:
             await self._lives.downtime.beat(now)
             await self._forget_unproven(now)
-            self._beat_at = now + MINUTE
-        if now >= self._sweep_at:
+            self._beat_at = self._clock.monotonic() + MINUTE / 1000
+        if self._clock.monotonic() >= self._sweep_at:
             await self.sweep(now)
-            self._sweep_at = now + HOUR
+            self._sweep_at = self._clock.monotonic() + HOUR / 1000
 
     async def sweep(self, now: int) -> None:
         """Erase what is old: tombstones, timelines, calls."""
         while ended := self._store.read(lambda tx: tx.lives.ended(now - TOMBSTONES, SLICE)):
             for life in ended:
                 await self._lives.forget(life.id)
-        await self._store.transact(lambda tx: self._forget_old(tx, now))
-        counted = self._store.read(lambda tx: tx.lives.count())
+        while await self._store.transact(lambda tx: self._forget_old(tx, now)) == OLD_ROWS:
+            continue
+        # In the writer's thread: of a million lives this takes longer than the loop may stand still.
+        counted = await self._store.transact(lambda tx: tx.lives.count())
         for state, count in counted.items():
             metrics.LIVES.labels(state).set(count)
 
@@ -100,9 +105,11 @@ class Ticker:
             for registration in over:
                 await self._lives.forget(registration.id)
 
-    def _forget_old(self, tx: Transaction, now: int) -> None:
-        tx.stories.forget(now - self._stories_kept)
-        tx.calls.forget(now - CALLS)
+    def _forget_old(self, tx: Transaction, now: int) -> int:
+        """Erase some of what is old; `OLD_ROWS`: there may be more."""
+        stories = tx.stories.forget(now - self._stories_kept, OLD_ROWS)
+        calls = tx.calls.forget(now - CALLS, OLD_ROWS)
+        return max(stories, calls)
 
     def _committed(self, groups: frozenset[str]) -> None:
         if "lives" in groups:
@@ -113,8 +120,9 @@ class Ticker:
         while True:
             self._woken.clear()
             next_due = self._store.read(lambda tx: tx.lives.next_due())
-            until = self._beat_at if next_due is None else min(next_due, self._beat_at)
-            wait = min(until - self._clock.now(), MINUTE)
+            wait = min(MINUTE, math.ceil((self._beat_at - self._clock.monotonic()) * 1000))
+            if next_due is not None:
+                wait = min(wait, next_due - self._clock.now())
             if wait <= 0:
                 return
             await self._wait(wait)

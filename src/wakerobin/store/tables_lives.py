@@ -41,7 +41,9 @@ class LifeTable:
 
     def update(self, life: Life) -> None:
         values = _life_values(life)
-        if not self._session.write("lives", _RENEW, values):
+        # A use begins at the foot of the ladder and stays armed; what climbs it is armed anew.
+        is_use = life.step == 0 and life.ended is None
+        if not (is_use and self._session.write("lives", _RENEW, values)):
             self._session.change("lives", _LIVES["update"], values)
 
     def due(self, now: int, limit: int) -> list[int]:
@@ -146,8 +148,8 @@ class StoryTable:
             for _, at, event, details in reversed(rows)
         ]
 
-    def forget(self, before: int) -> int:
-        return self._session.write("stories", _STORIES["forget"], {"before": before})
+    def forget(self, before: int, limit: int) -> int:
+        return self._session.write("stories", _STORIES["forget"], {"before": before, "limit": limit})
 
     def erase(self, subject: str) -> int:
         return self._session.write("stories", _STORIES["erase"], {"subject": subject})

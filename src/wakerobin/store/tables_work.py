@@ -158,8 +158,8 @@ class CallTable:
             rows = self._session.all(_CALLS["of_all"], limit=limit)
         return [_record(row) for row in rows]
 
-    def forget(self, before: int) -> int:
-        return self._session.write("calls", _CALLS["forget"], {"before": before})
+    def forget(self, before: int, limit: int) -> int:
+        return self._session.write("calls", _CALLS["forget"], {"before": before, "limit": limit})
 
 
 class KeptTable:

@@ -264,8 +264,12 @@ class MemoryCalls:
         last = sorted(rows, key=lambda record: (record.started_at, record.call_id), reverse=True)[:limit]
         return [replace(record, caller=through_json(record.caller)) for record in last]
 
-    def forget(self, before: int) -> int:
-        return self._records.drop_where(lambda record: (record.ended_at or record.expires_at) < before)
+    def forget(self, before: int, limit: int) -> int:
+        over = [(one.ended_at or one.expires_at, one.call_id) for one in self._records.rows.values()]
+        old = sorted(entry for entry in over if entry[0] < before)[:limit]
+        for _, call_id in old:
+            self._records.drop(call_id)
+        return len(old)
 
 
 class MemoryKept:

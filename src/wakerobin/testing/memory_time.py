@@ -144,8 +144,11 @@ class MemoryStories:
         last = sorted(rows, key=lambda entry: entry[:2], reverse=True)[:limit]
         return [replace(row, details=through_json(row.details)) for _, _, row in reversed(last)]
 
-    def forget(self, before: int) -> int:
-        return self._rows.drop_where(lambda row: row.at < before)
+    def forget(self, before: int, limit: int) -> int:
+        old = sorted((row.at, id_) for id_, row in self._rows.rows.items() if row.at < before)[:limit]
+        for _, id_ in old:
+            self._rows.drop(id_)
+        return len(old)
 
     def erase(self, subject: str) -> int:
         return self._rows.drop_where(lambda row: row.subject == subject)

@@ -42,4 +42,5 @@ FROM call_record ORDER BY started_at DESC, call_id DESC LIMIT :limit
 
 -- forget --
 -- Remove records of calls that were over before a time.
-DELETE FROM call_record WHERE over_at < :before
+DELETE FROM call_record
+WHERE call_id IN (SELECT call_id FROM call_record WHERE over_at < :before ORDER BY over_at LIMIT :limit)

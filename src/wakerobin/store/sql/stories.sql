@@ -11,5 +11,5 @@ SELECT subject, at, event, details FROM story WHERE subject = :subject ORDER BY 
 DELETE FROM story WHERE subject = :subject
 
 -- forget --
--- Remove old events.
-DELETE FROM story WHERE at < :before
+-- Remove old events, so many at once.
+DELETE FROM story WHERE id IN (SELECT id FROM story WHERE at < :before ORDER BY at LIMIT :limit)
