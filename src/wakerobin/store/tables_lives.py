@@ -85,7 +85,7 @@ class OutboxTable:
             "attempts": row.attempts,
             "payload": to_json(row.payload),
         }
-        return self._session.insert("outbox", _OUTBOX["add"], values) > 0
+        return self._session.write("outbox", _OUTBOX["add"], values) > 0
 
     def queues(self) -> list[tuple[Lane, str]]:
         found: list[tuple[Lane, str]] = []

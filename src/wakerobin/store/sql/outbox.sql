@@ -1,12 +1,11 @@
 -- add --
--- Add a push, unless it was decided before; return its id.
+-- Add a push, unless it was decided before.
 INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, app, not_before, try_at, deadline_at,
   attempts, payload)
 VALUES (:slot, :registration_id, :generation, :kind, :step, :lane,
   coalesce((SELECT app FROM registration WHERE id = :registration_id), ''), :not_before, :not_before,
   :deadline_at, :attempts, :payload)
 ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
-RETURNING id
 
 -- first_queue --
 -- Return the first lane and app of which something waits.
