@@ -135,6 +135,8 @@ class Storm:
     def _hang_up(self, call: FakeCall) -> None:
         if call.answer is not None and not call.is_over:
             call.hang_up()
+        elif not call.final:
+            self._later(80.0, lambda: self._hang_up(call))  # somebody may still take it
 
     def _if_open(self, call: PhoneCall, do: Callable[[PhoneCall], None]) -> None:
         if not call.is_over and call.answered_with is None:

@@ -27,7 +27,7 @@ async def test_each_call_has_one_final_response_and_nothing_is_left_of_it(seed: 
             storm.one_call()
             await world.run_for(storm.chance.randint(1, 20) * SECOND)
         storm.settle()
-        await world.run_for(200 * SECOND)
+        await world.run_for(400 * SECOND)
         await nothing_is_left(world)
     assert len(storm.calls) == CALLS
     finals = storm.finals()
@@ -53,7 +53,7 @@ async def test_nor_does_a_server_that_is_killed_again_and_again_owe_anybody_an_a
         world.kill()
     storm.settle()
     async with world.running():
-        await world.run_for(200 * SECOND)
+        await world.run_for(400 * SECOND)
         await nothing_is_left(world)
     finals = storm.finals()
     assert {call.call_id for call in storm.calls} == set(finals)
