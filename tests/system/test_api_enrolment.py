@@ -163,6 +163,15 @@ async def test_what_the_operator_did_not_allow_is_refused_in_words(
     assert world.pbx.registrar.seen == []
 
 
+async def test_a_pbx_that_cannot_be_reached_is_told_as_the_reason(world: World) -> None:
+    answer = await world.api.enrol(world.fields(registrar=f"{world.pbx.host}:1", transport="tcp"))
+    assert answer.status == 201
+    binding = answer.json["binding"]
+    assert (binding["state"], binding["reason_code"]) == ("unreachable", "registrar-unreachable")
+    assert "refused" in binding["reason"]
+    assert abs(binding["since_at"] - time.time()) < 30
+
+
 async def test_a_wrong_enrolment_key_is_refused(world: World) -> None:
     answer = await world.api.enrol(world.fields(), key="guess")
     assert (answer.status, answer.problem) == (401, "enrolment-key-refused")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wakerobin import log, metrics
-from wakerobin.core.binding import resumed_in_s, resumed_wait_s
+from wakerobin.core.binding import Trouble, resumed_in_s, resumed_wait_s
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.ids import Entropy
 from wakerobin.core.values import Account, BindingState, Flow
@@ -117,15 +117,22 @@ class Fleet:
         trouble = self._refreshing.troubles.get(account_id)
         expires_at = self.granted_until(account_id) or 0
         if trouble is not None:
-            for_ms = round((self.clock.monotonic() - trouble.since_s) * 1000)
-            since_at = self.clock.now() - for_ms
-            return BindingStatus(trouble.state, since_at, trouble.code, trouble.reason, expires_at)
+            return self._troubled(trouble, expires_at)
         row = self._roster.row(account_id)
         is_bound_once = row is not None and self._roster.bound_until[row] > 0
         state = account.state
         if is_bound_once:
             state = BindingState.REGISTERED if expires_at else BindingState.REGISTERING
         return BindingStatus(state, account.state_since_at, account.reason_code, account.reason, expires_at)
+
+    def trial_status(self, registration_id: int) -> BindingStatus | None:
+        """Return why credentials could not be proven yet that wait for it; None: nothing is known."""
+        trouble = self._trials.trouble(registration_id)
+        return self._troubled(trouble) if trouble is not None else None
+
+    def _troubled(self, trouble: Trouble, expires_at: int = 0) -> BindingStatus:
+        since_at = self.clock.now() - round((self.clock.monotonic() - trouble.since_s) * 1000)
+        return BindingStatus(trouble.state, since_at, trouble.code, trouble.reason, expires_at)
 
     def granted_until(self, account_id: int) -> int | None:
         """Return until when the PBX granted the binding (epoch milliseconds); None if it is not bound."""

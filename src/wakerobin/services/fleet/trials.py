@@ -117,6 +117,11 @@ class Trials:
         exhausted = budget.exhausted(user, self._around.clock.monotonic()) if budget is not None else None
         return _exhausted(exhausted) if exhausted is not None else None
 
+    def trouble(self, registration_id: int) -> Trouble | None:
+        """Return what keeps the credentials of a registration from being tried; None: nothing known."""
+        running = self._running.get(registration_id)
+        return running.trouble if running is not None else None
+
     def resume(self) -> None:
         """Attempt what was begun before the fleet ran."""
         for running in tuple(self._running.values()):

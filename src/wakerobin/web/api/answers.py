@@ -238,7 +238,7 @@ def binding_of(context: WebContext, registration: PushRegistration, account: Acc
     if registration.proven:
         status = context.fleet.status(account.id)
     else:
-        status = context.store.read(lambda tx: _unproven_status(tx, registration))
+        status = context.store.read(lambda tx: _unproven_status(context, tx, registration))
     return Binding(
         state=status.state,
         since_at=status.since_at // 1000 or None,
@@ -248,9 +248,10 @@ def binding_of(context: WebContext, registration: PushRegistration, account: Acc
     )
 
 
-def _unproven_status(tx: Transaction, registration: PushRegistration) -> BindingStatus:
+def _unproven_status(context: WebContext, tx: Transaction, registration: PushRegistration) -> BindingStatus:
     if tx.binding_work.trial(registration.id) is not None:
-        return BindingStatus(BindingState.UNPROVEN, registration.created_at)
+        tried = context.fleet.trial_status(registration.id)
+        return tried or BindingStatus(BindingState.UNPROVEN, registration.created_at)
     told = tx.stories.of(story.of_registration(registration.id))
     last = next((row for row in reversed(told) if row.event == "refused"), None)
     if last is None:  # its time to be tried is over, and its own is, soon
