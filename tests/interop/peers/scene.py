@@ -114,8 +114,14 @@ class Scene:
         return desk
 
     async def outcome(self, one: Installation) -> tuple[str, list[str]]:
-        """What became of the newest call of an installation: its state, and the events of its timeline."""
-        call = await self.server.call_of(one)
+        """What became of the newest call of an installation: its state, and the events of its timeline.
+
+        The server writes a call's end just after it: what still rings is looked at again for a while.
+        """
+        never = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(PATIENCE):
+            while (call := await self.server.call_of(one))["state"] in ("waking", "offered"):
+                await asyncio.wait([never], timeout=0.02)
         told = await self.server.timeline(one, call["call_id"])
         return call["state"], [event for event, _ in told]
 
@@ -123,7 +129,7 @@ class Scene:
         """Wait until the server has written that the newest call of an installation is in this state."""
         never = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(PATIENCE):
-            while (await self.outcome(one))[0] != state:
+            while (await self.server.call_of(one))["state"] != state:
                 await asyncio.wait([never], timeout=0.02)
 
     async def wait_end(self, one: Installation, problem: str) -> None:
