@@ -123,6 +123,15 @@ async def test_who_was_proven_before_is_known_although_no_more_may_be_tried(worl
     assert (again.status, again.json["id"]) == (200, first["id"])
 
 
+async def test_guesses_of_strangers_do_not_keep_a_phone_from_enrolling_again(world: World) -> None:
+    first = (await world.api.enrol(world.fields())).json
+    for _ in range(3):
+        assert (await stranger(world, wait=5)).problem == "credentials-refused"
+    assert (await stranger(world, wait=5)).problem == "too-many-refused-credentials"
+    again = await world.api.enrol(world.fields(), wait=0)
+    assert (again.status, again.json["id"]) == (200, first["id"])
+
+
 async def test_new_credentials_by_patch_meet_the_same_budget(world: World) -> None:
     body = (await world.api.enrol(world.fields())).json
     change = {"credentials": {"password": "wrong"}, "display_name": "Changed"}

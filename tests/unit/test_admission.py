@@ -205,9 +205,9 @@ def test_a_lifetime_is_never_longer_than_the_operators(
 
 def guess(guesses: Guesses, account: int, now: float) -> bool:
     """Compare a wrong one, if that is allowed."""
-    if not guesses.begin(account, now):
+    if not guesses.begin((account, ""), now):
         return False
-    guesses.end(account, now, is_wrong=True)
+    guesses.end((account, ""), now, is_wrong=True)
     return True
 
 
@@ -222,10 +222,11 @@ def test_after_three_wrong_comparisons_an_hour_has_to_pass() -> None:
 
 def test_guesses_at_the_same_time_count_before_their_answers_are_known() -> None:
     guesses = Guesses()
-    assert [guesses.begin(7, 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert [guesses.begin((7, ""), 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert guesses.begin((7, "a phone that is known"), 0.0)
     for _ in range(3):
-        guesses.end(7, 0.0, is_wrong=False)
-    assert guesses.begin(7, 0.0), "right ones cost nothing"
+        guesses.end((7, ""), 0.0, is_wrong=False)
+    assert guesses.begin((7, ""), 0.0), "right ones cost nothing"
 
 
 def test_the_accounts_that_are_remembered_are_bounded() -> None:
@@ -234,6 +235,6 @@ def test_the_accounts_that_are_remembered_are_bounded() -> None:
         guess(guesses, number, 0.0)
     assert len(guesses._accounts) == MOST_ACCOUNTS
     for number in range(MOST_ACCOUNTS + 10, MOST_ACCOUNTS + 20):
-        assert guesses.begin(number, 0.0)
-        guesses.end(number, 0.0, is_wrong=False)
+        assert guesses.begin((number, ""), 0.0)
+        guesses.end((number, ""), 0.0, is_wrong=False)
     assert len(guesses._accounts) <= MOST_ACCOUNTS

@@ -282,12 +282,14 @@ class Enrolment:
         if mine is None:
             yield offer
             return
-        offer.may_compare = self._guesses.begin(mine.id, self._clock.monotonic())
+        same_phone = self._store.read(lambda tx: self._repeated(tx, mine, request))
+        who = (mine.id, request.installation_id if same_phone is not None else "")
+        offer.may_compare = self._guesses.begin(who, self._clock.monotonic())
         try:
             yield offer
         finally:
             if offer.may_compare:
-                self._guesses.end(mine.id, self._clock.monotonic(), is_wrong=offer.was_wrong)
+                self._guesses.end(who, self._clock.monotonic(), is_wrong=offer.was_wrong)
 
     def _foreseen(self, registration: PushRegistration, request: PatchRequest) -> Refusal | None:
         account, trial = self._store.read(
