@@ -171,8 +171,8 @@ class World:
 
     async def _carry(self, row: OutboxRow) -> None:
         now = self.clock.now()
-        wanted = self.store.read(lambda tx: self.lives.is_wanted(tx, row, now))
-        row = replace(row, deadline_at=self.store.read(lambda tx: self.lives.deadline(tx, row, now)))
+        wanted = self.store.read(lambda tx: self.lives.wanted(tx, row, now))
+        row = replace(row, deadline_at=wanted.deadline_at if wanted else 0)
         targets = [one for one in self.targets(row.registration_id) if Purpose.NOTICE in one.purposes]
         if not wanted or is_lapsed(row, now) or not targets:
             await self.store.transact(lambda tx: tx.outbox.remove(row.id))

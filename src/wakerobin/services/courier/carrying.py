@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from wakerobin import log
 from wakerobin.core.delivery import Again, decide, is_lapsed
 from wakerobin.core.errors import StoreUnavailableError
-from wakerobin.core.pushes import Outcome, PushMessage, Rejected, Unavailable
+from wakerobin.core.pushes import Accepted, Outcome, PushMessage, Rejected, Unavailable
 from wakerobin.core.values import PushTarget
 from wakerobin.ports.store import OutboxRow, Transaction
 from wakerobin.services.courier.around import Around, count
@@ -45,7 +45,7 @@ class Carrier:
         if addressee is None or not addressee.targets:
             await self._surely(self._removal(row))
             return
-        row = replace(row, deadline_at=addressee.deadline_at)
+        row = replace(row, deadline_at=addressee.wanted.deadline_at)
         if is_lapsed(row, now):
             late = Unavailable("too late", processed=False)
             results: list[tuple[PushTarget, Outcome]] = [(target, late) for target in addressee.targets]
@@ -55,18 +55,18 @@ class Carrier:
 
     def _addressee(self, tx: Transaction, row: OutboxRow, now: int) -> Addressee | None:
         """Read whom a row is for; None if no one any more: a use, the end or a later push came between."""
-        lives = self._around.lives
-        if not lives.is_wanted(tx, row, now):
+        wanted = self._around.lives.wanted(tx, row, now)
+        registration = tx.registrations.get(row.registration_id) if wanted else None
+        if wanted is None or registration is None:
             return None
-        registration = tx.registrations.get(row.registration_id)
-        account = tx.accounts.get(registration.account_id) if registration else None
-        view = lives.view(tx, registration) if registration else None
-        if registration is None or account is None or view is None:
-            return None
+        name = registration.display_name
+        if not name:
+            account = tx.accounts.get(registration.account_id)
+            name = account.aor.removeprefix("sip:") if account else ""
         done = row.payload.get(_DONE, ())
         targets = targets_for(row.kind, tx.targets.of_registration(registration.id))
         open_still = tuple(target for target in targets if target.id not in done)
-        return Addressee(registration, account, view, open_still, lives.deadline(tx, row, now))
+        return Addressee(registration, name, wanted, open_still)
 
     # Sending.
 
@@ -109,7 +109,9 @@ class Carrier:
         again: list[Again] = []
         done: list[tuple[PushTarget, Outcome]] = []
         for target, outcome in results:
-            verdict = decide(row, outcome, around.clock.now(), around.jitter(), around.policy)
+            # A random number costs more than all the rest of an accepted push's verdict.
+            jitter = 0.0 if isinstance(outcome, Accepted) else around.jitter()
+            verdict = decide(row, outcome, around.clock.now(), jitter, around.policy)
             if isinstance(verdict, Again):
                 again.append(verdict)
                 _log.info("push_again", kind=row.kind, reason=getattr(outcome, "reason", ""))
@@ -184,7 +186,7 @@ class _Try:
             around, row = self.around, self.row
             try:
                 now = around.clock.now()
-                self.is_unwanted = not around.store.read(lambda tx: around.lives.is_wanted(tx, row, now))
+                self.is_unwanted = around.store.read(lambda tx: around.lives.wanted(tx, row, now)) is None
             except StoreUnavailableError:
                 return True  # what could make it unwanted cannot have been written either
         return not self.is_unwanted

@@ -7,10 +7,10 @@ from typing import Final
 
 from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.pushes import PayloadHead, PushMessage, PushType, notice_payload
-from wakerobin.core.values import Account, Purpose, PushRegistration, PushTarget
+from wakerobin.core.values import Purpose, PushRegistration, PushTarget
 from wakerobin.ports.store import OutboxRow
 from wakerobin.ports.texts import Texts
-from wakerobin.services.lives import LifeView
+from wakerobin.services.lives import Wanted
 from wakerobin.services.lives.context import MAY_BE_SILENT
 
 # Whatever is shown about a life replaces what was shown about it before; missed calls count up by
@@ -30,11 +30,11 @@ class Addressee:
     """Whom a row is for, as read right before it is sent."""
 
     registration: PushRegistration
-    account: Account
-    view: LifeView
+    name: str
+    """What the account is called towards its user."""
+    wanted: Wanted
     targets: tuple[PushTarget, ...]
     """Those that are not settled yet."""
-    deadline_at: int
 
 
 def targets_for(kind: PushType, targets: list[PushTarget]) -> tuple[PushTarget, ...]:
@@ -47,7 +47,7 @@ def message_for(
     row: OutboxRow, addressee: Addressee, target: PushTarget, texts: Texts, now: int
 ) -> PushMessage:
     """Build the push of a row for one target. Its id is the same for every attempt."""
-    registration, life = addressee.registration, addressee.view.life
+    registration, life = addressee.registration, addressee.wanted.life
     expires_at = _announced_end(row, now) or row.deadline_at
     # A push that no push service may store (0) still means something to the phone until the end.
     head = PayloadHead(
@@ -56,7 +56,7 @@ def message_for(
         generation=row.generation,
         sent_at=now,
         expires_at=expires_at or life.expires_at,
-        stage=addressee.view.stage,
+        stage=addressee.wanted.stage,
         life_expires_at=max(life.expires_at, _announced_end(row, now)),
     )
     count = int(row.payload.get("count", 0))
@@ -94,6 +94,5 @@ def push_id(
 
 
 def _values(row: OutboxRow, addressee: Addressee) -> dict[str, str]:
-    name = addressee.registration.display_name or addressee.account.aor.removeprefix("sip:")
     said = {name: str(value) for name, value in row.payload.items() if name in ("caller", "count")}
-    return {"account": name, **said}
+    return {"account": addressee.name, **said}

@@ -1,7 +1,17 @@
 """The lives of push registrations, stored: use, firing, the end, gone targets, proofs."""
 
 from wakerobin.services.lives.context import is_renewable, is_warnable, policy_of
-from wakerobin.services.lives.lives import LifeView, Lives
+from wakerobin.services.lives.lives import LifeView, Lives, Wanted
 from wakerobin.services.lives.proofs import Proof, tried_at, way_of
 
-__all__ = ["LifeView", "Lives", "Proof", "is_renewable", "is_warnable", "policy_of", "tried_at", "way_of"]
+__all__ = [
+    "LifeView",
+    "Lives",
+    "Proof",
+    "Wanted",
+    "is_renewable",
+    "is_warnable",
+    "policy_of",
+    "tried_at",
+    "way_of",
+]

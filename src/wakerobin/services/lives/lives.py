@@ -61,6 +61,15 @@ class LifeView:
     warnable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a push says of the life that it is about, and until when it is of use (0: one attempt)."""
+
+    life: Life
+    stage: Stage
+    deadline_at: int
+
+
 def _unknown_grant(_account_id: int) -> int | None:
     return None
 
@@ -166,26 +175,23 @@ class Lives:
             return None
         return self._apply(now)(tx, registration, Cease(reason))
 
-    def is_wanted(self, tx: Transaction, row: OutboxRow, now: int) -> bool:
-        """Whether a row may still leave: no use, no end and no later push has made it void.
+    def wanted(self, tx: Transaction, row: OutboxRow, now: int) -> Wanted | None:
+        """Return what a row's push says of the life; None: a use, the end or a later push has made it void.
 
-        The courier asks right before the socket and removes a row that is not wanted.
+        The courier asks right before the socket and removes a row that is not wanted. Outages of ours since
+        its decision do not shorten the time of the last warning (law 3).
         """
-        life = tx.lives.get(row.registration_id)
-        registration = tx.registrations.get(row.registration_id)
-        if life is None or registration is None:
-            return False
-        policy = self._policies(registration.app)
-        return not is_superseded(life, row.kind, row.generation, row.step, now, policy)
-
-    def deadline(self, tx: Transaction, row: OutboxRow, now: int) -> int:
-        """Return until when a row is of use; outages of ours since its decision do not count (law 3)."""
-        life = tx.lives.get(row.registration_id)
-        registration = tx.registrations.get(row.registration_id)
-        if life is None or registration is None or row.kind not in _LAST_WARNINGS:
-            return row.deadline_at
-        policy = self._policies(registration.app)
-        return deadline(life, row.step, row.deadline_at, policy, self.downtime.known(tx, now))
+        standing = next(iter(tx.lives.standings([row.registration_id])), None)
+        if standing is None:
+            return None
+        life, policy = standing.life, self._policies(standing.app)
+        if is_superseded(life, row.kind, row.generation, row.step, now, policy):
+            return None
+        warnable = is_warnable(standing.capabilities, standing.kinds)
+        until = row.deadline_at
+        if row.kind in _LAST_WARNINGS:
+            until = deadline(life, row.step, until, policy, self.downtime.known(tx, now))
+        return Wanted(life, stage(life, policy, warnable=warnable), until)
 
     def view(self, tx: Transaction, registration: PushRegistration) -> LifeView | None:
         """Return a life as every answer of the API shows it."""
