@@ -22,8 +22,10 @@ def pin(pid: int, core: int) -> None:
 
 def described() -> list[str]:
     """Return lines that say where a run took place; no name of a host or a folder is among them."""
+    nice = os.nice(0)
     return [
-        f"{os.cpu_count()} cores, {_processor()}, load {os.getloadavg()[0]:.1f} at the start",
+        f"{os.cpu_count()} cores, {_processor()}, load {os.getloadavg()[0]:.1f} at the start"
+        + (f", run with nice {nice}" if nice else ""),
         f"{platform.system()} {platform.machine()}, {platform.python_implementation()} "
         f"{platform.python_version()}, SQLite {VERSION}",
         f"{_first_line('kamailio', '-v')}; {_first_line('sipp', '-v')}",
