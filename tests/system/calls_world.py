@@ -191,7 +191,6 @@ class World:
             entropy=ours,
             lifetime=lambda _app: policy,
             pbx_address=self._pbx_address,
-            wake_writer=lambda: self.switchboard.wake_writer(),
         )
         self.switchboard = Switchboard(
             store=self.store,

@@ -125,7 +125,6 @@ def build(ground: Ground) -> Rooms:
         entropy=entropy,
         lifetime=lifetime,
         pbx_address=_pbx_address(fleet),
-        wake_writer=joints.wake_writer,
         api=options.http.public_url,
     )
     switchboard = Switchboard(
@@ -202,10 +201,6 @@ class _Joints:
         if self._rooms is not None:
             self._rooms.switchboard.phone_arrived(account_id, phone)
             self._rooms.relay.phone_arrived(account_id, phone)
-
-    def wake_writer(self) -> None:
-        if self._rooms is not None:
-            self._rooms.switchboard.wake_writer()
 
     def _stray_response(self, message: Message, flow: Flow) -> None:
         if self._rooms is not None:

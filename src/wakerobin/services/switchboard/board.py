@@ -72,10 +72,6 @@ class Switchboard:
         """Return how many calls are known, those included that are over and wait for late answers."""
         return len(self._lines)
 
-    def wake_writer(self) -> None:
-        """There is something to write."""
-        self._work.set()
-
     # From the front door
 
     def invite(self, transaction: ServerTransactionHandle, account: Account) -> None:

@@ -53,13 +53,11 @@ class Exchange:
         entropy: Entropy,
         lifetime: Callable[[str], LifetimePolicy],
         pbx_address: Callable[[Account], Address | None],
-        wake_writer: Callable[[], None],
         api: str = "",
     ) -> None:
         self.clock = clock
         self.timers = timers
         self.transactions = transactions
-        self.wake_writer = wake_writer
         self._endpoint = endpoint
         self._courier = courier
         self._routes = routes
