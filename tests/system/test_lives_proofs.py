@@ -23,8 +23,10 @@ from wakerobin.core.values import (
     Algorithm,
     BindingState,
     Ended,
+    PushRegistration,
     Way,
 )
+from wakerobin.ports.store import Transaction
 from wakerobin.services.lives import Proof, way_of
 from wakerobin.testing.clock import START
 
@@ -74,6 +76,31 @@ async def test_an_installation_that_proves_itself_again_replaces_its_older_regis
     assert world.life(new).ended is None
     assert world.unregisters() == [], "the binding goes on for the new one"
     assert world.credentials(new) is not None
+
+
+@pytest.mark.parametrize("proven", [True, False])
+async def test_an_installation_that_is_back_is_not_told_that_it_ended(world: World, proven: bool) -> None:
+    old = await world.enrol()
+    account = world.account(old)
+    world.answer = lambda row, target: None  # the push service is out of reach for days
+    await world.run_until(END + 3 * DAY)
+    assert world.life(old).ended is Ended.EXPIRED
+    await world.store.transact(lambda tx: tx.accounts.update(account))
+    anew = replace(old, id=0, public_id="pr_anew", proven=proven)
+
+    def enrol_again(tx: Transaction) -> PushRegistration:
+        registration = tx.registrations.add(anew)
+        world.lives.begin_in(tx, registration, world.clock.now())
+        return registration
+
+    new = await world.store.transact(enrol_again)
+    if not proven:
+        await put_trial(world, new)
+        assert await world.lives.proven(new.id, PROOF)
+    world.answer = type(world).answer
+    await world.run_until(END + 4 * DAY)
+    assert [sent.kind for sent in world.sent if sent.kind is PushType.EXPIRED] == []
+    assert world.targets(old.id) == []
 
 
 async def test_refused_credentials_are_dropped_and_change_nothing_that_is_proven(world: World) -> None:

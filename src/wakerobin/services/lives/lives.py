@@ -106,6 +106,8 @@ class Lives:
         policy = self._policies(registration.app)
         life = begin(registration.id, account.slot, registration.lifetime, now, policy)
         tx.lives.add(life)
+        if registration.proven:
+            proofs.withhold_notices(tx, registration)
         return life
 
     async def use(self, registration_id: int, cause: str) -> Life | None:

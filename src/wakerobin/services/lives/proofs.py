@@ -73,7 +73,19 @@ def prove(tx: Transaction, registration_id: int, proof: Proof, now: int, apply: 
         if other.id != registration_id and other_life is not None and other_life.ended is None:
             story.tell(tx, story.of_registration(other.id), now, "replaced")
             apply(tx, other, Cease(Ended.DELETED))
+    withhold_notices(tx, proven)
     return True
+
+
+def withhold_notices(tx: Transaction, registration: PushRegistration) -> None:
+    """Do not tell an installation that calls no longer arrive, now that they do again."""
+    for other in tx.registrations.by_installation(registration.account_id, registration.installation):
+        life = tx.lives.get(other.id)
+        if other.id == registration.id or life is None or life.ended is None:
+            continue
+        if tx.outbox.void(other.id, life.generation + 1):
+            for target in tx.targets.of_registration(other.id):
+                tx.targets.remove(target.id)  # kept for the notice alone
 
 
 def tried_at(account: Account, trial: Trial | None) -> Account:
