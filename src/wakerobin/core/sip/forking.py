@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -25,6 +26,7 @@ CANCEL_PATIENCE_S = 2.0
 """How long a cancelled or declined call waits for branches that have rung."""
 
 _SHARE = 8
+_MARK = re.compile(r"\.[0-9a-f]{8}[ \t\r\n]*+(?:[;,]|\Z)")
 """What part of the breadth that is left a branch gets: phones seldom fork, and there may be twenty."""
 
 LATE_WINDOW_FACTOR = 64
@@ -390,6 +392,8 @@ def loop_hash(request: Message) -> str:
 
 def has_looped(request: Message) -> bool:
     """Whether this very request passed through us before with nothing changed (482)."""
+    if not any(_MARK.search(line) for line in request.all("via")):
+        return False  # nobody has put such a mark there: its hash need not be made
     mark = "." + loop_hash(request)
     return any(mark in via and _branch_ends(via, mark) for via in request.values("via"))
 

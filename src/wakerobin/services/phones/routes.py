@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from wakerobin.core.addresses import parse_address
 from wakerobin.core.ids import keyed_hash
@@ -17,6 +18,7 @@ from wakerobin.core.values import Flow, PhoneFlow, Transport
 FLOW_BITS = 39
 """Keeps the token of a client without push registration within 32 characters."""
 
+_LONGEST_TOKEN = 64
 _SEEN = "seen"
 _AT = "at"
 
@@ -44,6 +46,8 @@ class RecordRoutes:
         self._is_listener = is_listener
         self._public = public
         self._run = run
+        # Each request of a dialog shows the same tokens several times: to know them again takes a twentieth.
+        self._known = lru_cache(maxsize=4096)(self._read)
 
     def pair(self, phone: PhoneFlow, pbx_side: Address, seen: Flow | None = None) -> tuple[str, str]:
         """Return the URIs for the PBX's side and for the phone's side of a dialog with this phone.
@@ -75,7 +79,12 @@ class RecordRoutes:
 
     def read(self, uri: SipUri) -> RouteToken | None:
         """Return what a Route of ours says; None for a foreign or forged one, or a listener without token."""
-        return read(uri.user, self._keys) if uri.user else None
+        if len(uri.user) > _LONGEST_TOKEN:
+            return None
+        return self._known(uri.user) if uri.user else None
+
+    def _read(self, user: str) -> RouteToken | None:
+        return read(user, self._keys)
 
     def is_ours(self, uri: SipUri) -> bool:
         """Whether a Route leads here: by its token, or because it names a listener of ours."""
