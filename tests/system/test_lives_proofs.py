@@ -163,3 +163,11 @@ async def test_new_credentials_are_asked_for_by_a_push(world: World) -> None:
     await world.run_until(START + MINUTE)
     assert [sent.kind for sent in world.sent] == [PushType.CREDENTIALS_NEEDED]
     assert world.story(phone) == ["credentials-needed", "credentials-needed-sent"]
+
+
+async def test_a_phone_that_shows_nothing_is_not_asked_for_its_password(world: World) -> None:
+    phone = await world.enrol(capabilities={"notifications": False})
+    await world.lives.binding_state(phone.account_id, BindingState.CREDENTIALS_NEEDED, "realm", "new realm")
+    await world.run_until(START + DAY)
+    assert world.sent == []
+    assert "credentials-needed" in world.story(phone)

@@ -18,6 +18,7 @@ from wakerobin.core.values import (
 )
 from wakerobin.ports.store import OutboxRow, Transaction, Trial
 from wakerobin.services import story
+from wakerobin.services.lives.context import is_warnable
 from wakerobin.services.lives.effects import Apply
 
 _LIVE = frozenset({BindingState.REGISTERED, BindingState.REGISTERING})
@@ -177,9 +178,12 @@ def _event(before: BindingState, state: BindingState) -> str:
 
 
 def _ask_for_password(tx: Transaction, registration: PushRegistration, now: int) -> None:
-    life = tx.lives.get(registration.id)
-    if life is None or life.ended is not None:
+    standing = next(iter(tx.lives.standings([registration.id])), None)
+    if standing is None or standing.life.ended is not None:
         return
+    if not is_warnable(standing.capabilities, standing.kinds):
+        return  # a push that shows nothing is of no use
+    life = standing.life
     tx.outbox.add(
         OutboxRow(
             slot=life.slot,
