@@ -23,12 +23,19 @@ class Session:
 
     def one(self, sql: str, **values: Any) -> Row | None:
         """Return the first row, or None."""
-        row: Row | None = self._execute(sql, values).fetchone()
+        try:
+            row: Row | None = self._execute(sql, values).fetchone()
+        except UnicodeEncodeError:
+            # A peer's octets that are no UTF-8, kept as surrogates: no column of text holds such.
+            return None
         return row
 
     def all(self, sql: str, **values: Any) -> list[Row]:
         """Return every row."""
-        return self._execute(sql, values).fetchall()
+        try:
+            return self._execute(sql, values).fetchall()
+        except UnicodeEncodeError:
+            return []
 
     def write(self, group: str, sql: str, values: dict[str, Any]) -> int:
         """Change rows of a group; return how many. A broken rule of the schema is a ValueError."""
