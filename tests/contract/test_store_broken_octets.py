@@ -1,4 +1,4 @@
-"""What every store says to a peer's octets that are no UTF-8: nothing is found by them, and nothing breaks."""
+"""What every store says to a peer's octets that are no UTF-8: nothing is found by them."""
 
 from __future__ import annotations
 
