@@ -115,7 +115,7 @@ async def _call(
     before = cpu_seconds()
     async with Sipp("caller", caller, target=server, lines=users, count=size.calls, rate=_RATE) as callers:
         result = await callers.finished(_WITHIN)
-    if result.successful < size.calls * 0.99:
+    if result.successful < size.calls * 0.9:
         raise RuntimeError(f"only {result.successful} of {size.calls} calls went as they should")
     return cpu_seconds() - before, result
 
