@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 import io
-from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.served import CALL_TOKEN, NOTICE_TOKEN, PATH, Answer, Api, World, options
+from tests.system.served import CALL_TOKEN, NOTICE_TOKEN, PATH, Answer, World
+from tests.system.survival.around import surroundings
 from tests.system.survival.logs import logged
-from tests.system.survival.process import free_port
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.values import Duration
-from wakerobin.ports.options import LifetimeOptions, SipOptions, StoreOptions
+from wakerobin.ports.options import LifetimeOptions, StoreOptions
 from wakerobin.ports.store import Store, StoryRow, Transaction
-from wakerobin.server import Folders, Server
-from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.phone import FakePhone
-from wakerobin.testing.pns import FakePns
 
 PAGES = 200
 LONG_AGO = 1
@@ -46,52 +40,8 @@ def log() -> Iterator[io.StringIO]:
         yield caught
 
 
-@dataclasses.dataclass
-class Surroundings:
-    """A PBX and a push service that outlive the servers."""
-
-    folder: Path
-    pbx: FakePbx
-    pns: FakePns
-    port: int
-    lifetime: LifetimeOptions
-
-    @contextlib.asynccontextmanager
-    async def server(self, max_pages: int) -> AsyncIterator[World]:
-        """Run a server with so much room, over what the one before has left."""
-        place = f"{self.pns.host}:{self.port}"  # the same for each run: its Contact at the PBX names it
-        sip = SipOptions(listen=(f"udp:{place}", f"tcp:{place}"))
-        configured = options(self.pns, self.pns.host, store=StoreOptions(max_pages=max_pages), sip=sip)
-        app = dataclasses.replace(configured.apps["phone"], lifetime=self.lifetime)
-        configured = dataclasses.replace(configured, apps={"phone": app})
-        ready = asyncio.Event()
-        folders = Folders(self.folder / "data", self.folder / "config" / "vault.key")
-        server = Server(configured, folders, on_ready=lambda _server: ready.set())
-        running = asyncio.create_task(server.run())
-        is_ready = asyncio.create_task(ready.wait())
-        await asyncio.wait({running, is_ready}, timeout=20, return_when=FIRST_COMPLETED)
-        is_ready.cancel()
-        try:
-            assert ready.is_set(), running
-            assert server.api_address is not None
-            yield World(server, self.pbx, self.pns, Api(*server.api_address))
-        finally:
-            server.stop()
-            await asyncio.wait_for(running, 15)
-
-
-@contextlib.asynccontextmanager
-async def surroundings(
-    folder: Path, host: str, lifetime: LifetimeOptions | None = None
-) -> AsyncIterator[Surroundings]:
-    pbx = FakePbx({"anna": "anna-password", "ben": "ben-password"})
-    (folder / "pns").mkdir()
-    async with FakePns(folder / "pns", host=host) as pns:
-        await pbx.start(host)
-        try:
-            yield Surroundings(folder, pbx, pns, free_port(host), lifetime or LifetimeOptions())
-        finally:
-            await pbx.stop()
+def room(max_pages: int) -> dict[str, Any]:
+    return {"store": StoreOptions(max_pages=max_pages)}
 
 
 def filler(number: int, octets: int) -> Any:
@@ -176,7 +126,7 @@ async def until_written(store: Store, call_id: str) -> None:
 
 async def test_a_full_database_costs_no_call_and_no_promise(tmp_path: Path, log: io.StringIO) -> None:
     async with surroundings(tmp_path, "127.82.0.1") as around:
-        async with around.server(PAGES) as world:
+        async with around.server(**room(PAGES)) as world:
             store = store_of(world)
             anna = await enrolled(world)
             await fill(store)
@@ -200,7 +150,7 @@ async def test_a_full_database_costs_no_call_and_no_promise(tmp_path: Path, log:
             assert len(world.pbx.contacts("ben")) == 1
         assert "no room left" in log.getvalue(), "nobody tells the operator"
 
-        async with around.server(10 * PAGES) as world:
+        async with around.server(**room(10 * PAGES)) as world:
             for held, generation in ((anna, again.json["generation"]), (ben, ben["generation"])):
                 answer = await renewed(world, held)
                 assert answer.status == 200, answer.text
@@ -215,16 +165,16 @@ async def test_a_database_that_is_full_when_the_end_comes_cuts_nobody_off_unwarn
     tmp_path: Path, log: io.StringIO
 ) -> None:
     """A restart with more room is the operator's answer to what the log says."""
-    async with surroundings(tmp_path, "127.82.0.2", LIFE) as around:
+    async with surroundings(tmp_path, "127.82.0.2") as around:
         loop = asyncio.get_running_loop()
-        async with around.server(PAGES) as world:
+        async with around.server(**room(PAGES), lifetime=LIFE) as world:
             anna = await enrolled(world)
             await fill(store_of(world))
             # The life passes its end while nothing, or hardly anything, can be written.
             past = loop.create_future()
             loop.call_later(LIFE.lifetime / 1000 + 1, past.set_result, None)
             await past
-        async with around.server(10 * PAGES) as world:
+        async with around.server(**room(10 * PAGES), lifetime=LIFE) as world:
             await world.pns.wait_for(lambda push: push.type == "expired", 30)
             assert (await renewed(world, anna)).problem == "push-registration-expired"
             async with asyncio.timeout(10):

@@ -138,6 +138,7 @@ async def test_whatever_is_killed_when_nothing_promised_is_lost_and_nothing_is_s
         over |= dict.fromkeys((app.user for app in deleted), Ended.DELETED)
         wrong += await audit.wrong_store(place, over)
         wrong += place.server.tracebacks()
+        wrong += audit.told_secrets(place, [*living, *drawers, *deleted])
         assert not wrong, "\n".join(dict.fromkeys(wrong))
         assert len(place.server.kills) == KILLS
         renewals = sum(len(app.acknowledged) for app in living)

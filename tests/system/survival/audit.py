@@ -145,6 +145,15 @@ def wrong_contacts(town: Town, apps: list[App], *, is_over: bool) -> Iterator[st
             yield f"{app.user} has {len(contacts)} contacts at the PBX"
 
 
+def told_secrets(town: Town, apps: list[App]) -> Iterator[str]:
+    """The log of a server that was killed at its busiest tells no secret either."""
+    log = "\n".join(town.server.log)
+    for app in apps:
+        for secret in (app.password, app.secret, app.call_token, app.notice_token, app.installation):
+            if secret in log:
+                yield f"the log tells a secret of {app.user}"
+
+
 async def wrong_store(town: Town, over: dict[str, Ended]) -> list[str]:
     """Read the store of the stopped server; `over` are the users whose lives have ended, and how."""
     loop = town.server.loop
