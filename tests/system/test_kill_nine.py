@@ -22,6 +22,8 @@ from tests.system.survival.town import LIFETIME_S, App, Town, town
 from wakerobin.core.values import Ended
 from wakerobin.testing.pns import ReceivedPush
 
+pytestmark = pytest.mark.alone
+
 KILLS = 14
 """A chunk; there are four."""
 ENDS_WITHIN = LIFETIME_S + 15.0
