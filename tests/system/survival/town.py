@@ -95,7 +95,8 @@ class Town:
 
     async def start(self) -> None:
         """Start the server, for the first time or again."""
-        self._runs.append(len(self.pns.connections_ever))
+        # A number that no open connection has was spent on one whose client died in the handshake.
+        self._runs.append(max((one.number for one in self.pns.connections_ever), default=0))
         await self.server.start()
 
     def run_of(self, push: ReceivedPush) -> int:
@@ -168,11 +169,14 @@ class Town:
     def answer_renewals(self, app: App) -> Habit:
         """Renew as an app does that the renewal push wakes, and only then."""
 
+        seen = 0  # a push may come before the API is up again
+
         async def woken() -> None:
-            seen = len(self.pns.pushes)
+            nonlocal seen
             with contextlib.suppress(TimeoutError):
                 await self.pns.wait_for(lambda p: _is_renewal(p, app), 1.0, after=seen)
-                while not await self.renew(app, "renewal-push"):
+                seen = len(self.pns.pushes)
+                while not app.broken and not await self.renew(app, "renewal-push"):
                     await self.server.ready.wait()
                     await self._moment()
 
