@@ -7,6 +7,7 @@ import itertools
 import re
 import resource
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -416,6 +417,9 @@ async def test_where_the_writer_itself_breaks_nobody_waits_for_ever(
             with pytest.raises(StoreUnavailableError, match="The store has ended"):
                 await store.transact(partial(add, "carl"))
         await store.close()
+    for thread in threading.enumerate():
+        if thread.name == "wakerobin-writer":
+            thread.join(10)  # its exception is this test's, not that of the next one
     monkeypatch.undo()
     again = place.open()
     assert again.read(names) == ["anna", "bert"]
