@@ -64,13 +64,13 @@ def wrong_life(town: Town, app: App, *, is_over: bool) -> Iterator[str]:
     yield from app.broken
     pushes = [p for p in town.pns.pushes if p.token == app.notice_token]
     warnings: dict[int, list[ReceivedPush]] = defaultdict(list)
-    notices: dict[str, float] = {}
+    notices: dict[str, ReceivedPush] = {}
     for push in pushes:
         generation = push.payload["wakerobin"]["generation"]
         if push.type == "expiry-warning":
             warnings[generation].append(push)
         if push.type == "expired":
-            notices.setdefault(push.headers["apns-id"], push.at)
+            notices.setdefault(push.headers["apns-id"], push)
         elif notices:
             yield f"{push.type} after the notice of the end"
         yield from _wrong_generation(app, push, generation)
@@ -79,7 +79,7 @@ def wrong_life(town: Town, app: App, *, is_over: bool) -> Iterator[str]:
     if len(notices) != (1 if is_over else 0):
         yield f"{len(notices)} notices of the end"
     if is_over and notices:
-        yield from _wrong_end([push.at for push in warnings[app.generation]], min(notices.values()))
+        yield from _wrong_end(app, [push.at for push in warnings[app.generation]], *notices.values())
 
 
 def _wrong_warnings(town: Town, generation: int, sent: list[ReceivedPush]) -> Iterator[str]:
@@ -112,11 +112,13 @@ def _wrong_generation(app: App, push: ReceivedPush, generation: int) -> Iterator
         yield f"{push.type} of generation {generation} came {push.at - newer[0]:.3f} s after a newer one"
 
 
-def _wrong_end(warned_at: list[float], ended_at: float) -> Iterator[str]:
+def _wrong_end(app: App, warned_at: list[float], notice: ReceivedPush, *_more: ReceivedPush) -> Iterator[str]:
+    if notice.payload["wakerobin"]["sent_at"] < app.expires_at:
+        yield "it ended before the end that was acknowledged"
     if not warned_at:
         yield "it ended unwarned"
-    elif ended_at < max(warned_at) + SMALLEST_LEAD_S - TOLERANCE:
-        yield f"it ended {ended_at - max(warned_at):.3f} s after its last warning"
+    elif notice.at < max(warned_at) + SMALLEST_LEAD_S - TOLERANCE:
+        yield f"it ended {notice.at - max(warned_at):.3f} s after its last warning"
 
 
 def wrong_calls(town: Town, made: list[MadeCall]) -> Iterator[str]:

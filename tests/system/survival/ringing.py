@@ -121,7 +121,9 @@ class Ringer:
             answered = len(call.replies)
             with contextlib.suppress(TimeoutError):
                 await call.wait(lambda c, seen=answered: len(c.replies) > seen, 5.0)  # type: ignore[misc]
-            if any(reply.status == 200 for reply in call.replies):
+            # Where the 200 to a BYE was lost in a kill, its repetition finds the dialog over.
+            is_over = bool(self._phone.calls) and self._phone.calls[-1].is_over
+            if any(reply.status == 200 or (reply.status == 481 and is_over) for reply in call.replies):
                 made.is_hung_up = True
                 return
 
