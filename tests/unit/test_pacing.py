@@ -54,23 +54,10 @@ def test_a_clock_that_steps_back_neither_adds_nor_takes_tokens() -> None:
     assert bucket.level(100.0) == 0.0  # the ten seconds are not earned a second time
 
 
-def test_a_new_rate_keeps_what_was_gathered_at_the_old_one() -> None:
-    bucket = TokenBucket(rate=1.0, burst=100.0, tokens=0.0)
-    bucket.change_rate(10.0, 5.0)
-    assert bucket.rate == 10.0
-    assert bucket.level(5.0) == 5.0
-    assert bucket.level(6.0) == 15.0
-
-
 @pytest.mark.parametrize(("rate", "burst"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.5)])
 def test_a_bucket_that_could_never_serve_is_a_bug(rate: float, burst: float) -> None:
     with pytest.raises(ValueError, match="token bucket"):
         TokenBucket(rate, burst)
-
-
-def test_a_rate_of_nothing_cannot_be_changed_to() -> None:
-    with pytest.raises(ValueError, match="rate"):
-        TokenBucket(1.0, 1.0).change_rate(0.0, 0.0)
 
 
 @given(

@@ -124,10 +124,3 @@ def test_the_rungs_reached_are_those_whose_moment_has_come(left: int) -> None:
 def test_numbers_that_make_no_life_are_refused_by_name(wrong: dict[str, int], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         policy(**wrong)  # type: ignore[arg-type]  # each case changes another field
-
-
-def test_an_enrolment_may_wish_for_less_and_not_for_more() -> None:
-    assert LifetimePolicy().clamped(None) == 7 * DAY
-    assert LifetimePolicy().clamped(DAY) == DAY
-    assert LifetimePolicy().clamped(70 * DAY) == 7 * DAY
-    assert LifetimePolicy().clamped(-5) == 1000

@@ -30,11 +30,6 @@ class TokenBucket:
         self._tokens = burst if tokens is None else min(tokens, burst)
         self._at = at
 
-    @property
-    def rate(self) -> float:
-        """Tokens a second."""
-        return self._rate
-
     def level(self, now: float) -> float:
         """How many tokens are there at `now`; below 0 when some are reserved ahead."""
         gained = max(0.0, now - self._at) * self._rate
@@ -55,13 +50,6 @@ class TokenBucket:
         """
         self._tokens = self._refill(now) - 1.0
         return max(0.0, -self._tokens / self._rate)
-
-    def change_rate(self, rate: float, now: float) -> None:
-        """Go on at another rate; what was gathered until `now` stays."""
-        if rate <= 0:
-            raise ValueError("a token bucket needs a rate above 0")
-        self._refill(now)
-        self._rate = rate
 
     def _refill(self, now: float) -> float:
         self._tokens = self.level(now)

@@ -68,12 +68,6 @@ class LifetimePolicy:
                 f"lifetime.renewal_every is so short that a life has more than {_MOST_RUNGS} renewal pushes"
             )
 
-    def clamped(self, wished: int | None) -> Duration:
-        """Return the lifetime of an enrolment that wishes for one: at most the app's."""
-        if wished is None:
-            return self.lifetime
-        return Duration(max(1000, min(wished, self.lifetime)))
-
     def story_pause(self, lifetime: Duration) -> int:
         """Return how far apart routine uses are told: an hour in a week."""
         return lifetime // _STORY_PAUSES

@@ -52,11 +52,6 @@ class _Account:
     refused: deque[float] = field(default_factory=deque)
     open: int = 0
 
-    @property
-    def possible(self) -> int:
-        """How many refusals there are at the worst when all open trials have ended."""
-        return self.open + len(self.refused)
-
     def count(self, now_s: float, window_s: float) -> int:
         while self.refused and now_s - self.refused[0] >= window_s:
             self.refused.popleft()
