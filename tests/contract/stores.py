@@ -131,6 +131,9 @@ def target(registration_id: int, token: str = "t0ken", **changes: Any) -> PushTa
         "topic": "com.example.phone",
         "environment": "sandbox",
         "reported_at": NOW,
+        "token_kind": "fid",
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcx",
+        "auth": Secret("BTBZMqHH6r4Tts7J_aSIgg"),
         "accepted_at": NOW + 1,
         "refused_at": NOW + 2,
     }

@@ -35,6 +35,11 @@ ROWS = [
     (PushType.MISSED_CALL, "alert", "10", "com.example.phone", True),
     (PushType.TARGETS_NEEDED, "alert", "10", "com.example.phone", True),
     (PushType.CREDENTIALS_NEEDED, "alert", "10", "com.example.phone", True),
+    (PushType.REGISTRATION_TROUBLE, "alert", "10", "com.example.phone", True),
+    (PushType.REGISTRATION_TROUBLE_OVER, "alert", "10", "com.example.phone", True),
+    (PushType.STILL_REACHABLE, "alert", "10", "com.example.phone", True),
+    (PushType.VERIFY, "background", "5", "com.example.phone", False),
+    (PushType.TEST, "voip", "10", "com.example.phone.voip", False),
 ]
 
 
@@ -49,13 +54,14 @@ def test_each_type_has_its_push_type_priority_and_topic(
     assert ("apns-collapse-id" in fields) == collapses
 
 
-def test_every_type_of_push_is_in_the_table() -> None:
-    assert {row[0] for row in ROWS} == set(KINDS) == set(PushType)
+def test_every_type_of_push_is_in_the_table_but_the_one_that_apple_cannot_carry() -> None:
+    assert {row[0] for row in ROWS} == set(KINDS) == set(PushType) - {PushType.CALL_OVER}
 
 
-def test_only_a_call_is_a_voip_push() -> None:
+def test_only_what_rings_is_a_voip_push() -> None:
     """An app that reports no call after a VoIP push is ended by the system."""
-    assert [type_ for type_, kind in KINDS.items() if kind.push_type == "voip"] == [PushType.CALL]
+    voip = {type_ for type_, kind in KINDS.items() if kind.push_type == "voip"}
+    assert voip == {PushType.CALL, PushType.TEST}
 
 
 def test_the_headers_carry_path_id_token_and_expiration_in_seconds() -> None:

@@ -9,19 +9,27 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from wakerobin.core.values import PushTarget
+from wakerobin.core.values import NO_SECRET, PushTarget, Secret
 
 
 class PushType(enum.StrEnum):
     """The `type` of a payload; the list of the API."""
 
     CALL = "call"
+    CALL_OVER = "call-over"
+    MISSED_CALL = "missed-call"
     RENEW = "renew"
     EXPIRY_WARNING = "expiry-warning"
     EXPIRED = "expired"
-    MISSED_CALL = "missed-call"
-    TARGETS_NEEDED = "targets-needed"
+    REGISTRATION_TROUBLE = "registration-trouble"
+    REGISTRATION_TROUBLE_OVER = "registration-trouble-over"
     CREDENTIALS_NEEDED = "credentials-needed"
+    TARGETS_NEEDED = "targets-needed"
+    STILL_REACHABLE = "still-reachable"
+    """A quiet note to a phone whose system would put an unused app to sleep."""
+    VERIFY = "verify"
+    """Carries a nonce: whoever returns it holds the token."""
+    TEST = "test"
 
 
 PAYLOAD_VERSION = 1
@@ -39,12 +47,18 @@ class Lane(enum.StrEnum):
 
 LANES: dict[PushType, Lane] = {
     PushType.CALL: Lane.CALLS,
-    PushType.RENEW: Lane.RENEWALS,
-    PushType.EXPIRY_WARNING: Lane.WARNINGS,
-    PushType.EXPIRED: Lane.NOTICES,
+    PushType.CALL_OVER: Lane.CALLS,
+    PushType.TEST: Lane.CALLS,
     PushType.MISSED_CALL: Lane.NOTICES,
-    PushType.TARGETS_NEEDED: Lane.WARNINGS,
+    PushType.EXPIRED: Lane.NOTICES,
+    PushType.STILL_REACHABLE: Lane.NOTICES,
+    PushType.VERIFY: Lane.NOTICES,
+    PushType.EXPIRY_WARNING: Lane.WARNINGS,
+    PushType.REGISTRATION_TROUBLE: Lane.WARNINGS,
+    PushType.REGISTRATION_TROUBLE_OVER: Lane.WARNINGS,
     PushType.CREDENTIALS_NEEDED: Lane.WARNINGS,
+    PushType.TARGETS_NEEDED: Lane.WARNINGS,
+    PushType.RENEW: Lane.RENEWALS,
 }
 
 
@@ -78,6 +92,10 @@ class PushMessage:
     """Epoch milliseconds after which nobody wants it; 0: one attempt, never stored."""
     collapse_key: str = ""
     """At most 64 bytes; a newer push with the same key replaces this one."""
+    is_mutable: bool = False
+    """The app has an extension that may renew before the text is shown (`mutable-content`)."""
+    payload_key: Secret = NO_SECRET
+    """Of its push registration: what the payload is encrypted with where the app wants that."""
 
     def __hash__(self) -> int:
         return hash((self.id, self.target.id))

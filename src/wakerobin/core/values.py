@@ -44,6 +44,9 @@ class Secret:
         return hash(self._text)
 
 
+NO_SECRET = Secret("")
+
+
 class Transport(enum.StrEnum):
     """How SIP travels (RFC 3261 section 18; TLS and WebSocket follow later)."""
 
@@ -224,6 +227,33 @@ class Provider(enum.StrEnum):
     """A push service. The names of the API."""
 
     APNS = "apns"
+    FCM = "fcm"
+    WEBPUSH = "webpush"
+    """A browser's (RFC 8030)."""
+    UNIFIEDPUSH = "unifiedpush"
+    """The protocol of browsers, but to an app that may stay silent."""
+    WEBHOOK = "webhook"
+    ACROBITS = "acrobits"
+
+
+class Silence(enum.Enum):
+    """Whether a kind of target may get a push that shows nothing."""
+
+    ALLOWED = "allowed"
+    FORBIDDEN = "forbidden"
+    UNKNOWN = "unknown"
+    """Nobody says; treated as forbidden."""
+
+
+SILENCE: dict[Provider, Silence] = {
+    Provider.APNS: Silence.ALLOWED,  # background pushes, rationed by Apple
+    Provider.FCM: Silence.ALLOWED,  # of normal priority
+    Provider.WEBPUSH: Silence.FORBIDDEN,  # WebKit revokes a subscription after three
+    Provider.UNIFIEDPUSH: Silence.ALLOWED,
+    Provider.WEBHOOK: Silence.ALLOWED,  # a server, which shows nothing by itself
+    Provider.ACROBITS: Silence.UNKNOWN,  # its interface has no verb for it
+}
+"""Whether it may, for every kind of target: the one table of it."""
 
 
 class Purpose(enum.StrEnum):
@@ -246,6 +276,13 @@ class PushTarget:
     """Empty: the app's topic. For APNs the bundle id, without `.voip`."""
     environment: str = ""
     """APNs: `production` or `sandbox`; empty: the app's."""
+    token_kind: str = ""
+    """FCM: `fid` for a Firebase installation id; empty: a registration token."""
+    p256dh: str = ""
+    """Web Push and UnifiedPush: the public key of the subscription, base64url (RFC 8291); the token is the
+    endpoint."""
+    auth: Secret = NO_SECRET
+    """Web Push and UnifiedPush: the authentication secret of the subscription, base64url (RFC 8291)."""
     reported_at: int
     """When the app reported this token last."""
     accepted_at: int = 0

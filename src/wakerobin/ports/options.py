@@ -121,6 +121,31 @@ class LifetimeOptions:
         (Duration(12 * HOUR), Duration(1 * HOUR)), "Visible warnings this long before the end."
     )
     grace_limit: Duration = _duration(48 * HOUR, "How long a life waits for its last warning to be settled.")
+    renewal: str = _option(
+        "adaptive",
+        "When silent renewals are tried: `adaptive` (by what this phone answered before) or `ladder` "
+        "(`renewal_from`, `renewal_every` for every phone alike).",
+    )
+    lifetime_min: Duration = _duration(1 * HOUR, "The shortest lifetime that an enrolment may ask for.")
+    lifetime_max: Duration = _duration(400 * DAY, "The longest lifetime that an enrolment may ask for.")
+    unregistered_limit: Duration = _duration(
+        12 * HOUR, "A life ends early when its PBX refuses the account for this long."
+    )
+    quiet_hours: str = _option(
+        "",
+        "The user's night, `22:00-07:00` in their time zone: a warning that would fall into it comes "
+        "earlier. Empty: none.",
+    )
+    at_end: str = _option(
+        "forget",
+        "What the end leaves: `forget` nothing, or `dormant` the credentials, so that one use resumes.",
+    )
+    dormant_for: Duration = _duration(90 * DAY, "How long a dormant registration can be resumed.")
+    monthly_note: bool = _option(
+        False,
+        "Show an Android phone that was renewed only silently for 60 days a quiet note once a month, so that "
+        "its system does not put the app to sleep.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +157,44 @@ class ApnsOptions:
     team_id: str = _option("", "The team id, ten characters.")
     topic: str = _option("", "The bundle id of the app.")
     url: str = _option("https://api.push.apple.com", "Where pushes go.")
+    ca_file: str = _option("", "CA file for `url`; empty: the system's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FcmOptions:
+    """`[apps.NAME.fcm]`: Google's push service, HTTP v1."""
+
+    service_account_file: str = _option("", "The service account's key (JSON) from the Firebase console.")
+    url: str = _option("https://fcm.googleapis.com", "Where pushes go.")
+    token_url: str = _option("", "Where access tokens come from; empty: what the key file says.")
+    ca_file: str = _option("", "CA file for both; empty: the system's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebPushOptions:
+    """`[apps.NAME.webpush]`: browsers and UnifiedPush, by the app's VAPID key (RFC 8292)."""
+
+    vapid_key_file: str = _option("", "The private key (PEM, P-256) that subscriptions are bound to.")
+    subject: str = _option("", "Whom push services may ask about it, `mailto:` or `https:`.")
+    ca_file: str = _option("", "CA file for push services; empty: the system's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookOptions:
+    """`[apps.NAME.webhook]`: a server of yours that does the pushing (Standard Webhooks)."""
+
+    url: str = _option("", "Where pushes are posted to.")
+    secrets: tuple[Secret, ...] = _option(
+        (), "Signing secrets, `whsec_…`; each signs, so that one can be replaced without a gap."
+    )
+    ca_file: str = _option("", "CA file for `url`; empty: the system's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcrobitsOptions:
+    """`[apps.NAME.acrobits]`: the push interface of the Acrobits app family."""
+
+    url: str = _option("https://pnm.cloudsoftphone.com/pnm2/send", "Where pushes are posted to.")
     ca_file: str = _option("", "CA file for `url`; empty: the system's.")
 
 
@@ -151,8 +214,27 @@ class AppOptions:
         "A folder of texts that go before the shipped ones, or `loc-keys`: the app has its own "
         "(docs/texts.md).",
     )
+    push_privacy: str = _option(
+        "full",
+        "What push services see of a call or notice: `full`, `none` (only that there is one) or `encrypted` "
+        "(the app has the key).",
+    )
     lifetime: LifetimeOptions = _table(LifetimeOptions, "See [apps.NAME.lifetime].")
     apns: ApnsOptions | None = _option(None, "See [apps.NAME.apns].")
+    fcm: FcmOptions | None = _option(None, "See [apps.NAME.fcm].")
+    webpush: WebPushOptions | None = _option(None, "See [apps.NAME.webpush].")
+    webhook: WebhookOptions | None = _option(None, "See [apps.NAME.webhook].")
+    acrobits: AcrobitsOptions | None = _option(None, "See [apps.NAME.acrobits].")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockOptions:
+    """`[clock]`: what is believed of the machine's clock."""
+
+    step_limit: Duration = _duration(
+        5 * MINUTE,
+        "A wall clock that steps further than that ends and warns nobody until it is confirmed.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,4 +253,5 @@ class Options:
     http: HttpOptions = _table(HttpOptions, "See [http].")
     store: StoreOptions = _table(StoreOptions, "See [store].")
     log: LogOptions = _table(LogOptions, "See [log].")
+    clock: ClockOptions = _table(ClockOptions, "See [clock].")
     apps: dict[str, AppOptions] = _table(dict, "See [apps.NAME].")

@@ -17,14 +17,19 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Duration, Secret
 from wakerobin.ports.options import (
+    AcrobitsOptions,
     ApnsOptions,
     AppOptions,
+    ClockOptions,
+    FcmOptions,
     HttpOptions,
     LifetimeOptions,
     LogOptions,
     Options,
     SipOptions,
     StoreOptions,
+    WebhookOptions,
+    WebPushOptions,
 )
 from wakerobin.settings.checks import check
 from wakerobin.settings.durations import parse_duration
@@ -172,8 +177,13 @@ _RECORDS: tuple[type, ...] = (
     HttpOptions,
     StoreOptions,
     LogOptions,
+    ClockOptions,
     LifetimeOptions,
     ApnsOptions,
+    FcmOptions,
+    WebPushOptions,
+    WebhookOptions,
+    AcrobitsOptions,
     AppOptions,
     Options,
 )

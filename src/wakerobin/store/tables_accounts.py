@@ -145,7 +145,7 @@ class TargetTable:
         return stored
 
     def update(self, target: PushTarget) -> None:
-        sealed = self._session.seal(_octets(target.token.reveal()), f"target:token:{target.id}")
+        sealed = self._session.seal(_sealable(target), f"target:token:{target.id}")
         self._session.change("targets", _TARGETS["update"], self._values(target) | {"token": sealed})
 
     def note_accepted(self, target_id: int, at: int) -> None:
@@ -160,6 +160,7 @@ class TargetTable:
             "registration_id": target.registration_id,
             "provider": target.provider,
             "token_hash": self._session.lookup(target.token.reveal()),
+            "token_kind": target.token_kind,
             "purposes": " ".join(sorted(target.purposes)),
             "topic": target.topic,
             "environment": target.environment,
@@ -169,19 +170,31 @@ class TargetTable:
         }
 
     def _target(self, row: Row) -> PushTarget:
-        id_, registration_id, provider, token, purposes, topic, environment, reported, accepted, refused = row
+        id_, registration_id, provider, sealed, kind, purposes, topic, environment = row[:8]
+        reported, accepted, refused = row[8:]
+        secrets = from_json(_text(self._session.unseal(sealed, f"target:token:{id_}")))
         return PushTarget(
             id=id_,
             registration_id=registration_id,
             provider=Provider(provider),
             purposes=frozenset(map(Purpose, purposes.split())),
-            token=Secret(_text(self._session.unseal(token, f"target:token:{id_}"))),
+            token=Secret(secrets["token"]),
+            token_kind=kind,
+            p256dh=secrets.get("p256dh", ""),
+            auth=Secret(secrets.get("auth", "")),
             topic=topic,
             environment=environment,
             reported_at=reported,
             accepted_at=accepted,
             refused_at=refused,
         )
+
+
+def _sealable(target: PushTarget) -> bytes:
+    secrets = {"token": target.token.reveal()}
+    if target.p256dh:
+        secrets |= {"p256dh": target.p256dh, "auth": target.auth.reveal()}
+    return _octets(to_json(secrets))
 
 
 def account_to_json(account: Account) -> str:

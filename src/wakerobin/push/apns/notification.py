@@ -43,6 +43,11 @@ KINDS: Final[dict[PushType, Kind]] = {
     PushType.MISSED_CALL: ALERT,
     PushType.TARGETS_NEEDED: ALERT,
     PushType.CREDENTIALS_NEEDED: ALERT,
+    PushType.REGISTRATION_TROUBLE: ALERT,
+    PushType.REGISTRATION_TROUBLE_OVER: ALERT,
+    PushType.STILL_REACHABLE: ALERT,
+    PushType.VERIFY: BACKGROUND,
+    PushType.TEST: VOIP,
 }
 
 

@@ -7,11 +7,10 @@ from typing import Final
 
 from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.pushes import PayloadHead, PushMessage, PushType, notice_payload
-from wakerobin.core.values import Purpose, PushRegistration, PushTarget
+from wakerobin.core.values import SILENCE, Purpose, PushRegistration, PushTarget, Silence
 from wakerobin.ports.store import OutboxRow
 from wakerobin.ports.texts import Texts
 from wakerobin.services.lives import Wanted
-from wakerobin.services.lives.context import MAY_BE_SILENT
 
 # Whatever is shown about a life replaces what was shown about it before; missed calls count up by
 # themselves; a renewal shows nothing.
@@ -40,7 +39,9 @@ class Addressee:
 def targets_for(kind: PushType, targets: list[PushTarget]) -> tuple[PushTarget, ...]:
     """Choose the targets of a push that is no call: never a VoIP token, which has to ring."""
     shown = (target for target in targets if Purpose.NOTICE in target.purposes)
-    return tuple(target for target in shown if kind is not PushType.RENEW or MAY_BE_SILENT[target.provider])
+    if kind is not PushType.RENEW:
+        return tuple(shown)
+    return tuple(target for target in shown if SILENCE[target.provider] is Silence.ALLOWED)
 
 
 def message_for(

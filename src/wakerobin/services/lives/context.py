@@ -6,14 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from wakerobin.core.lifetime import Context, Downtime, LifetimePolicy
-from wakerobin.core.values import Provider, Purpose, TargetKind
+from wakerobin.core.values import SILENCE, Purpose, Silence, TargetKind
 from wakerobin.ports.options import LifetimeOptions
 from wakerobin.ports.store import Standing
-
-MAY_BE_SILENT: dict[Provider, bool] = {
-    Provider.APNS: True,  # background pushes, rationed by Apple
-}
-"""Whether a kind of target may get a push that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +33,7 @@ def is_warnable(capabilities: Mapping[str, bool], kinds: Iterable[TargetKind]) -
 def is_renewable(capabilities: Mapping[str, bool], kinds: Iterable[TargetKind]) -> bool:
     """Whether a silent push can make the app renew: a VoIP token cannot, and the user may forbid it."""
     return capabilities.get("background_refresh", True) and any(
-        Purpose.NOTICE in kind.purposes and MAY_BE_SILENT[kind.provider] for kind in kinds
+        Purpose.NOTICE in kind.purposes and SILENCE[kind.provider] is Silence.ALLOWED for kind in kinds
     )
 
 

@@ -1,21 +1,21 @@
 -- of_registration --
 -- Return the push targets of a registration.
-SELECT id, registration_id, provider, token, purposes, topic, environment, reported_at, accepted_at,
-  refused_at
+SELECT id, registration_id, provider, token, token_kind, purposes, topic, environment, reported_at,
+  accepted_at, refused_at
 FROM target WHERE registration_id = :registration_id ORDER BY id
 
 -- add --
 -- Store a new target, its token still empty (sealing needs the id), and return its id.
-INSERT INTO target (registration_id, provider, token_hash, token, purposes, topic, environment, reported_at,
-  accepted_at, refused_at)
-VALUES (:registration_id, :provider, :token_hash, :token, :purposes, :topic, :environment, :reported_at,
-  :accepted_at, :refused_at)
+INSERT INTO target (registration_id, provider, token_hash, token, token_kind, purposes, topic, environment,
+  reported_at, accepted_at, refused_at)
+VALUES (:registration_id, :provider, :token_hash, :token, :token_kind, :purposes, :topic, :environment,
+  :reported_at, :accepted_at, :refused_at)
 RETURNING id
 
 -- update --
 -- Replace a target.
 UPDATE target SET registration_id = :registration_id, provider = :provider, token_hash = :token_hash,
-  token = :token, purposes = :purposes, topic = :topic, environment = :environment,
+  token = :token, token_kind = :token_kind, purposes = :purposes, topic = :topic, environment = :environment,
   reported_at = :reported_at, accepted_at = :accepted_at, refused_at = :refused_at
 WHERE id = :id
 

@@ -60,7 +60,8 @@ CREATE TABLE target (
   registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
   provider TEXT NOT NULL,
   token_hash BLOB NOT NULL, -- keyed: finds a token without unsealing any
-  token BLOB NOT NULL, -- sealed
+  token BLOB NOT NULL, -- sealed JSON: the token, and the keys of a Web Push subscription
+  token_kind TEXT NOT NULL,
   purposes TEXT NOT NULL,
   topic TEXT NOT NULL,
   environment TEXT NOT NULL,
