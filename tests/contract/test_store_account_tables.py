@@ -242,6 +242,24 @@ async def test_of_an_account_are_those_whose_life_has_not_ended_begun_or_not(sto
     assert store.read(lambda tx: ids(tx.registrations.of_account(account_id))) == [made[0], made[2], made[3]]
 
 
+async def test_of_an_installation_are_the_living_of_every_account_in_its_app(store: Store) -> None:
+    def fill(tx: Transaction) -> list[int]:
+        first, second = enrol(tx, "phone"), tx.accounts.add(account("bert")).id
+        others = [
+            tx.registrations.add(registration(second, "phone")).id,
+            tx.registrations.add(registration(second, "phone", public_id="pr_ended")).id,
+            tx.registrations.add(registration(second, "phone", public_id="pr_app", app="deskphone")).id,
+            enrol(tx, "tablet", second),
+        ]
+        tx.lives.add(life(others[1], ended=Ended.EXPIRED, ended_at=NOW, next_at=None))
+        return [first, *others]
+
+    made = await store.transact(fill)
+    found = store.read(lambda tx: ids(tx.registrations.of_installation("softphone", "installation-phone")))
+    assert found == made[:2]
+    assert store.read(lambda tx: tx.registrations.of_installation("softphone", "installation-watch")) == []
+
+
 async def test_a_sip_instance_means_the_living_then_the_proven_then_the_newest(store: Store) -> None:
     instance = "urn:uuid:the-same"
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from wakerobin.core.pushes import Lane, PushType
 from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget, TargetKind, Way
+from wakerobin.ports.alarms import Alarms
 
 T = TypeVar("T")
 
@@ -178,6 +179,10 @@ class Registrations(Protocol):
     def by_installation(self, account_id: int, installation: str) -> list[PushRegistration]: ...
     def of_account(self, account_id: int) -> list[PushRegistration]:
         """Return all of an account whose life has not ended, proven or not."""
+        ...
+
+    def of_installation(self, app: str, installation: str) -> list[PushRegistration]:
+        """Return all of one installation of an app, whatever the account, whose life has not ended."""
         ...
 
     def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
@@ -373,6 +378,8 @@ class Transaction(Protocol):
     def calls(self) -> Calls: ...
     @property
     def kept(self) -> Kept: ...
+    @property
+    def alarms(self) -> Alarms: ...
 
 
 class Store(Protocol):

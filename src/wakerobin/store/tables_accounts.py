@@ -100,6 +100,9 @@ class RegistrationTable:
     def of_account(self, account_id: int) -> list[PushRegistration]:
         return self._all("of_account", account_id=account_id)
 
+    def of_installation(self, app: str, installation: str) -> list[PushRegistration]:
+        return self._all("of_installation", app=app, installation=installation)
+
     def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
         return self._one("by_sip_instance", account_id=account_id, sip_instance=sip_instance)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from wakerobin.store.session import Session
 from wakerobin.store.tables_accounts import AccountTable, RegistrationTable, TargetTable
-from wakerobin.store.tables_lives import LifeTable, OutboxTable, StoryTable
+from wakerobin.store.tables_alarms import AlarmTable
+from wakerobin.store.tables_lives import LifeTable, StoryTable
+from wakerobin.store.tables_outbox import OutboxTable
 from wakerobin.store.tables_work import BindingWorkTable, CallTable, KeptTable
 
 
@@ -21,3 +23,4 @@ class SqlTransaction:
         self.binding_work = BindingWorkTable(session)
         self.calls = CallTable(session)
         self.kept = KeptTable(session)
+        self.alarms = AlarmTable(session)

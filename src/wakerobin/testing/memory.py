@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.ports.store import Transaction
+from wakerobin.testing.memory_alarms import MemoryAlarms
 from wakerobin.testing.memory_groups import (
     MemoryAccounts,
     MemoryBindingWork,
@@ -48,6 +49,7 @@ class MemoryTransaction:
         self.binding_work = MemoryBindingWork(tables)
         self.calls = MemoryCalls(tables)
         self.kept = MemoryKept(tables)
+        self.alarms = MemoryAlarms(tables)
 
 
 class MemoryStore:

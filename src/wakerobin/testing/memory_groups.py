@@ -105,6 +105,10 @@ class MemoryRegistrations:
         rows = self._rows.where(lambda r: r.account_id == account_id)
         return [_own(r) for r in rows if not self._is_over(r)]
 
+    def of_installation(self, app: str, installation: str) -> list[PushRegistration]:
+        rows = self._rows.where(lambda r: (r.app, r.installation) == (app, installation))
+        return [_own(r) for r in rows if not self._is_over(r)]
+
     def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
         wanted = (account_id, sip_instance)
         rows = self._rows.where(lambda r: (r.account_id, r.sip_instance) == wanted)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget
+from wakerobin.ports.alarms import Alarm
 from wakerobin.ports.store import CallRecord, HeldCall, OutboxRow, StoryRow, Trial, Unregister
 
 K = TypeVar("K")
@@ -95,6 +96,7 @@ class Tables:
         self.held: Table[str, HeldCall] = Table(journal, "calls")
         self.record: Table[str, CallRecord] = Table(journal, "calls")
         self.kept: Table[str, bytes] = Table(journal, "kept")
+        self.alarm: Table[str, Alarm] = Table(journal, "alarms")
 
     def forget_leases(self) -> None:
         """Begin another run: what an earlier one was sending may be sent again."""

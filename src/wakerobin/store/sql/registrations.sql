@@ -25,6 +25,15 @@ WHERE account_id = :account_id
   AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
 ORDER BY id
 
+-- of_installation --
+-- Return those of one installation of an app whose life has not ended, of any account.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+FROM registration
+WHERE app = :app AND installation = :installation
+  AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
+ORDER BY id
+
 -- by_sip_instance --
 -- Return the one that a REGISTER means: living before ended, proven before unproven, the newest.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,

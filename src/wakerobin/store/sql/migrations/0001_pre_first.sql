@@ -53,6 +53,7 @@ CREATE TABLE registration (
   created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX registration_account ON registration (account_id, installation);
+CREATE INDEX registration_installation ON registration (app, installation);
 CREATE INDEX registration_unproven ON registration (created_at) WHERE proven = 0;
 
 CREATE TABLE target (
@@ -172,4 +173,10 @@ CREATE INDEX call_record_over ON call_record (over_at);
 CREATE TABLE kept (
   name TEXT PRIMARY KEY,
   sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alarm (
+  name TEXT PRIMARY KEY,
+  since_at INTEGER NOT NULL,
+  words TEXT NOT NULL -- for people
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,98 @@
+"""The outbox in SQL: pushes that were decided and wait for their settlement."""
+
+# ruff: noqa: D102 - each method is described once, in ports/store.py
+
+from __future__ import annotations
+
+from typing import Any
+
+from wakerobin.core.pushes import LANES, Lane, PushType
+from wakerobin.ports.store import OutboxRow
+from wakerobin.store.session import Row, Session, from_json, to_json
+from wakerobin.store.statements import load
+
+_OUTBOX = load("outbox")
+
+_FEW = 1000
+"""So many rows are sorted faster than a backlog of postponed ones is walked."""
+
+
+class OutboxTable:
+    """`ports.store.Outbox` over a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, row: OutboxRow) -> bool:
+        values = {
+            "slot": row.slot,
+            "registration_id": row.registration_id,
+            "generation": row.generation,
+            "kind": row.kind,
+            "step": row.step,
+            "lane": LANES[row.kind],
+            "not_before": row.not_before,
+            "deadline_at": row.deadline_at,
+            "attempts": row.attempts,
+            "payload": to_json(row.payload),
+        }
+        return self._session.write("outbox", _OUTBOX["add"], values) > 0
+
+    def queues(self) -> list[tuple[Lane, str]]:
+        found: list[tuple[Lane, str]] = []
+        row = self._session.one(_OUTBOX["first_queue"])
+        while row is not None:
+            found.append((Lane(row[0]), row[1]))
+            row = self._session.one(_OUTBOX["next_queue"], lane=row[0], app=row[1])
+        return found
+
+    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
+        if app is None:
+            apps = [app for of, app in self.queues() if of is lane]
+            every = [row for app in apps for row in self.due(lane, now, limit, app)]
+            return sorted(every, key=lambda row: (row.deadline_at, row.id))[:limit]
+        ready = self._session.all(_OUTBOX["ready"], now=now, limit=_FEW)[0][0]
+        due = _OUTBOX["due_of_few"] if ready < _FEW else _OUTBOX["due"]
+        rows = self._session.all(due, lane=lane, app=app, now=now, limit=limit)
+        return [_outbox_row(row) for row in rows]
+
+    def lease(self, row_id: int, until: int) -> None:
+        self._session.write("outbox", _OUTBOX["lease"], {"id": row_id, "until": until})
+
+    def postpone(
+        self, row_id: int, not_before: int, attempts: int, payload: dict[str, Any] | None = None
+    ) -> None:
+        values = {
+            "id": row_id,
+            "not_before": not_before,
+            "attempts": attempts,
+            "payload": None if payload is None else to_json(payload),
+        }
+        self._session.write("outbox", _OUTBOX["postpone"], values)
+
+    def remove(self, row_id: int) -> None:
+        self._session.write("outbox", _OUTBOX["remove"], {"id": row_id})
+
+    def void(self, registration_id: int, below_generation: int) -> int:
+        values = {"registration_id": registration_id, "below": below_generation}
+        return self._session.write("outbox", _OUTBOX["void"], values)
+
+    def next_due(self) -> int | None:
+        row = self._session.one(_OUTBOX["next_due"])
+        return row[0] if row else None
+
+
+def _outbox_row(row: Row) -> OutboxRow:
+    return OutboxRow(
+        id=row[0],
+        slot=row[1],
+        registration_id=row[2],
+        generation=row[3],
+        kind=PushType(row[4]),
+        step=row[5],
+        not_before=row[6],
+        deadline_at=row[7],
+        attempts=row[8],
+        payload=from_json(row[9]),
+        app=row[10],
+    )
