@@ -117,6 +117,9 @@ def registration(account_id: int, name: str = "phone", **changes: Any) -> PushRe
         "display_name": "Anna Ä 📱",
         "lifetime": Duration(604_800_000),
         "capabilities": {"notifications": True, "low_power": False},
+        "os_version": "17.4.1",
+        "app_version": "3.2",
+        "payload_key": Secret("0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"),
         "created_at": NOW,
     }
     return PushRegistration(**values | changes)
@@ -136,6 +139,7 @@ def target(registration_id: int, token: str = "t0ken", **changes: Any) -> PushTa
         "auth": Secret("BTBZMqHH6r4Tts7J_aSIgg"),
         "accepted_at": NOW + 1,
         "refused_at": NOW + 2,
+        "claimed_at": NOW + 3,
     }
     return PushTarget(**values | changes)
 
@@ -154,6 +158,12 @@ def life(registration_id: int, **changes: Any) -> Life:
         "warning_tried_at": NOW + 2,
         "warned_at": NOW + 3,
         "warning_settled": True,
+        "opened_at": NOW - 4,
+        "noted_at": NOW - 3,
+        "trouble_generation": 2,
+        "trouble_told_at": NOW - 2,
+        "trouble_settled": True,
+        "habits": "1:a",
     }
     return Life(**values | changes)
 

@@ -21,7 +21,7 @@ from tests.contract.stores import (
     write_each,
 )
 from wakerobin.core.pushes import LANES, Lane, PushType
-from wakerobin.core.values import Ended, Life, Provider, Purpose
+from wakerobin.core.values import BindingState, Ended, Life, Platform, Provider, Purpose
 from wakerobin.ports.store import OutboxRow, Store, StoryRow, Transaction
 
 
@@ -84,6 +84,12 @@ async def test_every_field_of_a_life_can_change(
         warning_settled=False,
         ended=ended,
         ended_at=11 if ended else 0,
+        opened_at=12,
+        noted_at=13,
+        trouble_generation=14,
+        trouble_told_at=15,
+        trouble_settled=False,
+        habits="",
     )
     await store.transact(lambda tx: tx.lives.update(changed))
     assert store.read(lambda tx: tx.lives.get(id_)) == changed
@@ -123,6 +129,18 @@ async def test_tombstones_are_found_the_oldest_first(store: Store) -> None:
     await store.transact(fill)
     assert store.read(lambda tx: [row.id for row in tx.lives.ended(NOW, 9)]) == [made[2], made[1]]
     assert store.read(lambda tx: [row.id for row in tx.lives.ended(NOW, 1)]) == [made[2]]
+
+
+async def test_a_dormant_life_has_no_tombstone_yet(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    asleep = life(id_, ended=Ended.DORMANT, ended_at=NOW - 9, next_at=NOW + 9)
+    await store.transact(lambda tx: tx.lives.add(asleep))
+    assert store.read(lambda tx: tx.lives.ended(NOW, 9)) == []
+    assert store.read(lambda tx: tx.lives.due(NOW + 9, 9)) == [id_]
+    assert store.read(lambda tx: tx.lives.count()) == {"living": 0, "dormant": 1}
+    over = life(id_, ended=Ended.EXPIRED, ended_at=NOW - 1, next_at=None)
+    await store.transact(lambda tx: tx.lives.update(over))
+    assert store.read(lambda tx: tx.lives.ended(NOW, 9)) == [over]
 
 
 async def test_lives_are_counted_by_the_reason_of_their_end(store: Store) -> None:
@@ -241,7 +259,28 @@ async def test_a_life_is_read_with_what_decides_about_it(store: Store) -> None:
     assert kinds == [{call | notice}, set(), {call, notice}]
     assert {kind.provider for standing in found for kind in standing.kinds} == {Provider.APNS}
     assert {standing.account_id for standing in found} == {1}
+    assert {(one.platform, one.time_zone) for one in found} == {(Platform.IOS, "Europe/Vienna")}
+    assert [standing.installation for standing in found] == [
+        f"installation-{name}" for name in ("two", "bare", "one")
+    ]
     assert store.read(lambda tx: tx.lives.standings([])) == []
+
+
+@pytest.mark.parametrize("state", list(BindingState))
+@pytest.mark.parametrize("proven", [True, False])
+async def test_a_life_knows_whether_its_account_is_registered(
+    store: Store, state: BindingState, proven: bool
+) -> None:
+    def fill(tx: Transaction) -> int:
+        owner = tx.accounts.add(account(state=state, proven=proven)).id
+        id_ = tx.registrations.add(registration(owner)).id
+        tx.lives.add(life(id_))
+        return id_
+
+    id_ = await store.transact(fill)
+    [standing] = store.read(lambda tx: tx.lives.standings([id_]))
+    expected = proven and state in (BindingState.REGISTERED, BindingState.REGISTERING)
+    assert standing.is_registered is expected
 
 
 async def test_a_lease_hides_a_push_until_it_is_over(store: Store) -> None:

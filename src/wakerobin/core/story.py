@@ -35,6 +35,7 @@ _ENDS = {
     "deleted": "the app deleted it",
     "targets-gone": "the app is no longer on the phone",
     "refused": "the PBX refuses the account",
+    "dormant": "nobody used the app in time; one use resumes it",
 }
 
 _RECEIPTS = {

@@ -217,6 +217,10 @@ class PushRegistration:
     lifetime: Duration
     """Of this registration, clamped to the policy of its app."""
     capabilities: dict[str, bool] = field(default_factory=dict)
+    os_version: str = ""
+    app_version: str = ""
+    payload_key: Secret = NO_SECRET
+    """Base64url of 32 octets: what payloads are encrypted with where the app wants that; else empty."""
     created_at: int
 
     def __hash__(self) -> int:
@@ -289,6 +293,8 @@ class PushTarget:
     """When a push service accepted a push to it last; 0 for never."""
     refused_at: int = 0
     """First refusal of a suspect verdict that has not been settled (life.md law 5); 0 for none."""
+    claimed_at: int = 0
+    """When it was asked whether it is this installation's, since another one has it too; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +312,8 @@ class Ended(enum.StrEnum):
     DELETED = "deleted"
     TARGETS_GONE = "targets-gone"
     REFUSED = "refused"
+    DORMANT = "dormant"
+    """Expired, but its credentials are kept for a while: one use resumes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,3 +344,15 @@ class Life:
     """The last warning was accepted, finally refused, or cannot be shown (law 3)."""
     ended: Ended | None = None
     ended_at: int = 0
+    opened_at: int = 0
+    """The last use by a person; 0 where that is not known."""
+    noted_at: int = 0
+    """When an Android phone that nobody opens was last shown that it is still reachable; 0 for never."""
+    trouble_generation: int = 0
+    """The generation in which the user was last told that the PBX is in the way (law 7); 0 for none."""
+    trouble_told_at: int = 0
+    """When that was decided; 0 where no trouble was told of, or it was told that it is over."""
+    trouble_settled: bool = False
+    """That text was accepted by a push service, or refused for good."""
+    habits: str = ""
+    """How this phone answered renewal pushes before, encoded (`core.lifetime.Habits`); empty: unknown."""

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from wakerobin.core.pushes import Lane, PushType
-from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget, TargetKind, Way
+from wakerobin.core.values import (
+    Account,
+    Credentials,
+    Life,
+    Platform,
+    Provider,
+    PushRegistration,
+    PushTarget,
+    Secret,
+    TargetKind,
+    Way,
+)
 from wakerobin.ports.alarms import Alarms
 
 T = TypeVar("T")
@@ -51,6 +62,11 @@ class Standing:
     proven: bool
     capabilities: dict[str, bool]
     kinds: tuple[TargetKind, ...]
+    platform: Platform = Platform.OTHER
+    time_zone: str = ""
+    installation: str = ""
+    is_registered: bool = True
+    """The account has a binding at its PBX, as far as we know."""
 
     def __hash__(self) -> int:
         return hash(self.life)
@@ -213,6 +229,10 @@ class Targets(Protocol):
     """Push targets, tokens sealed by the vault; a keyed hash of the token makes them findable."""
 
     def of_registration(self, registration_id: int) -> list[PushTarget]: ...
+    def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
+        """Return the targets with this token, whosever they are."""
+        ...
+
     def add(self, target: PushTarget) -> PushTarget: ...
     def update(self, target: PushTarget) -> None: ...
     def note_accepted(self, target_id: int, at: int) -> None:
@@ -241,7 +261,7 @@ class Lives(Protocol):
         ...
 
     def ended(self, before: int, limit: int) -> list[Life]:
-        """Return lives that ended before that (tombstones), the oldest first."""
+        """Return lives that ended for good before that (tombstones), the oldest first; no dormant ones."""
         ...
 
     def count(self) -> dict[str, int]:
@@ -378,6 +398,14 @@ class Transaction(Protocol):
     def calls(self) -> Calls: ...
     @property
     def kept(self) -> Kept: ...
+    @property
+    def troubles(self) -> Troubles: ...
+    @property
+    def held_uses(self) -> HeldUses: ...
+    @property
+    def receipts(self) -> Receipts: ...
+    @property
+    def tallies(self) -> Tallies: ...
     @property
     def alarms(self) -> Alarms: ...
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from wakerobin.core.values import Duration, Ended, Life, Provider, Purpose, TargetKind
+from wakerobin.core.values import Duration, Ended, Life, Platform, Provider, Purpose, TargetKind
 from wakerobin.ports.store import Standing, StoryRow
 from wakerobin.store.session import Row, Session, from_json, to_json
 from wakerobin.store.statements import load
@@ -101,6 +101,12 @@ def _life_values(life: Life) -> dict[str, Any]:
         "warning_settled": life.warning_settled,
         "ended": life.ended,
         "ended_at": life.ended_at,
+        "opened_at": life.opened_at,
+        "noted_at": life.noted_at,
+        "trouble_generation": life.trouble_generation,
+        "trouble_told_at": life.trouble_told_at,
+        "trouble_settled": life.trouble_settled,
+        "habits": life.habits,
     }
 
 
@@ -120,11 +126,17 @@ def _life(row: Row) -> Life:
         warning_settled=bool(row[11]),
         ended=None if row[12] is None else Ended(row[12]),
         ended_at=row[13],
+        opened_at=row[14],
+        noted_at=row[15],
+        trouble_generation=row[16],
+        trouble_told_at=row[17],
+        trouble_settled=bool(row[18]),
+        habits=row[19],
     )
 
 
 def _standing(row: Row) -> Standing:
-    account_id, app, proven, capabilities, kinds = row[14:]
+    account_id, app, proven, capabilities, platform, time_zone, installation, registered, kinds = row[20:]
     return Standing(
         life=_life(row),
         account_id=account_id,
@@ -132,6 +144,10 @@ def _standing(row: Row) -> Standing:
         proven=bool(proven),
         capabilities=from_json(capabilities),
         kinds=_kinds(kinds or ""),
+        platform=Platform(platform),
+        time_zone=time_zone,
+        installation=installation,
+        is_registered=bool(registered),
     )
 
 

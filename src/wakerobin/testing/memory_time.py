@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from wakerobin.core.pushes import LANES, Lane
-from wakerobin.core.values import Life, TargetKind
+from wakerobin.core.values import BindingState, Ended, Life, TargetKind
 from wakerobin.ports.store import OutboxRow, Standing, StoryRow
 from wakerobin.testing.memory_groups import expect_free, through_json
 from wakerobin.testing.memory_tables import Tables
+
+_REGISTERED = frozenset({BindingState.REGISTERED, BindingState.REGISTERING})
 
 
 class MemoryLives:
@@ -47,7 +49,9 @@ class MemoryLives:
         )
 
     def ended(self, before: int, limit: int) -> list[Life]:
-        rows = self._rows.where(lambda life: life.ended is not None and life.ended_at < before)
+        rows = self._rows.where(
+            lambda life: life.ended not in (None, Ended.DORMANT) and life.ended_at < before
+        )
         return sorted(rows, key=lambda life: (life.ended_at, life.id))[:limit]
 
     def count(self) -> dict[str, int]:
@@ -57,6 +61,7 @@ class MemoryLives:
 
     def _standing(self, life: Life) -> Standing:
         registration = self._all.registration.rows[life.id]
+        account = self._all.account.rows[registration.account_id]
         targets = self._all.target.where(lambda target: target.registration_id == life.id)
         return Standing(
             life=life,
@@ -65,6 +70,10 @@ class MemoryLives:
             proven=registration.proven,
             capabilities=dict(registration.capabilities),
             kinds=tuple(TargetKind(target.provider, target.purposes) for target in targets),
+            platform=registration.platform,
+            time_zone=registration.time_zone,
+            installation=registration.installation,
+            is_registered=account.proven and account.state in _REGISTERED,
         )
 
 

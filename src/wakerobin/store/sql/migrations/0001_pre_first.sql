@@ -50,6 +50,9 @@ CREATE TABLE registration (
   display_name TEXT NOT NULL,
   lifetime INTEGER NOT NULL,
   capabilities TEXT NOT NULL, -- JSON
+  os_version TEXT NOT NULL,
+  app_version TEXT NOT NULL,
+  payload_key BLOB NOT NULL, -- sealed; empty where there is none
   created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX registration_account ON registration (account_id, installation);
@@ -69,6 +72,7 @@ CREATE TABLE target (
   reported_at INTEGER NOT NULL,
   accepted_at INTEGER NOT NULL,
   refused_at INTEGER NOT NULL,
+  claimed_at INTEGER NOT NULL,
   UNIQUE (token_hash, provider, registration_id)
 ) STRICT;
 -- Covers what a life asks of its targets, so that no token is read for it.
@@ -89,10 +93,17 @@ CREATE TABLE life (
   warned_at INTEGER NOT NULL,
   warning_settled INTEGER NOT NULL,
   ended TEXT,
-  ended_at INTEGER NOT NULL
+  ended_at INTEGER NOT NULL,
+  opened_at INTEGER NOT NULL,
+  noted_at INTEGER NOT NULL,
+  trouble_generation INTEGER NOT NULL,
+  trouble_told_at INTEGER NOT NULL,
+  trouble_settled INTEGER NOT NULL,
+  habits TEXT NOT NULL -- empty: unknown
 ) STRICT;
 CREATE INDEX life_due ON life (next_at) WHERE next_at IS NOT NULL;
-CREATE INDEX life_ended ON life (ended_at, id, ended) WHERE ended IS NOT NULL;
+-- Dormant lives have no tombstone yet, and may be many: those of the others are found without them.
+CREATE INDEX life_ended ON life (ended <> 'dormant', ended_at, id, ended) WHERE ended IS NOT NULL;
 
 -- try_at: not_before, or the end of a lease while the row is being sent.
 CREATE TABLE outbox (
@@ -179,4 +190,47 @@ CREATE TABLE alarm (
   name TEXT PRIMARY KEY,
   since_at INTEGER NOT NULL,
   words TEXT NOT NULL -- for people
+) STRICT, WITHOUT ROWID;
+
+-- refused_at: the last refusal, 0 for none. next_at: when to look again.
+CREATE TABLE trouble (
+  account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+  cause TEXT NOT NULL,
+  code TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  registrar TEXT NOT NULL,
+  peers INTEGER NOT NULL, -- accounts of that registrar
+  since_at INTEGER NOT NULL,
+  refusals INTEGER NOT NULL,
+  refused_at INTEGER NOT NULL,
+  told INTEGER NOT NULL,
+  next_at INTEGER
+) STRICT;
+CREATE INDEX trouble_due ON trouble (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX trouble_registrar ON trouble (cause, registrar, peers);
+
+-- Lives that were used while the clock was in doubt, and get their end when it is not any more.
+CREATE TABLE held_use (
+  registration_id INTEGER PRIMARY KEY REFERENCES registration ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE receipt (
+  id INTEGER PRIMARY KEY,
+  registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
+  at INTEGER NOT NULL,
+  push_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  push_type TEXT NOT NULL
+) STRICT;
+CREATE INDEX receipt_registration ON receipt (registration_id, at);
+CREATE INDEX receipt_at ON receipt (at);
+
+-- day: since 1970-01-01, UTC.
+CREATE TABLE tally (
+  day INTEGER NOT NULL,
+  app TEXT NOT NULL,
+  platform TEXT NOT NULL,
+  name TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (day, app, platform, name)
 ) STRICT, WITHOUT ROWID;
