@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from wakerobin import log
-from wakerobin.core.ids import Entropy, keyed_hash, same, token, uuid_from
+from wakerobin.core.ids import Entropy, same, token
 from wakerobin.core.sip import digest
 from wakerobin.core.values import (
-    SLOTS,
     Account,
     BindingState,
     Credentials,
@@ -27,6 +26,7 @@ from wakerobin.services import story
 from wakerobin.services.enrolment import admission
 from wakerobin.services.enrolment.access import secret_hash
 from wakerobin.services.enrolment.guesses import Guesses
+from wakerobin.services.enrolment.making import Maker, taken_up
 from wakerobin.services.enrolment.offers import Offer
 from wakerobin.services.enrolment.requests import (
     Enrolled,
@@ -78,6 +78,7 @@ class Enrolment:
         self._key = key
         self._fleet = fleet
         self._lives = lives
+        self._maker = Maker(clock=clock, entropy=entropy, key=key, lives=lives)
         self._guesses = Guesses()
 
     async def enrol(self, app: AppOptions, request: EnrolRequest, wait_s: float) -> Enrolled | Refusal:
@@ -96,7 +97,7 @@ class Enrolment:
         ) or admission.refusal_of_targets(app, request.targets)
         if refusal is not None:
             return refusal
-        fresh = self._fresh_account(request, aor, registrar, transport)
+        fresh = self._maker.account(request, aor, registrar, transport)
         with self._offer(request, fresh, admission.lifetime_of(app, request.lifetime_s)) as offer:
             stored = await self._store.transact(lambda tx: self._store_enrolment(tx, offer))
         if isinstance(stored, Refusal) or stored.registration.proven:
@@ -142,11 +143,13 @@ class Enrolment:
         offer.was_wrong = offer.may_compare and not is_proven
         if not is_proven and (refusal := offer.foreseen or _refusal_of_flood(tx, account)) is not None:
             return refusal
-        account = _taken_up(tx, account, fresh)
+        account = taken_up(tx, account, fresh)
         registration = self._repeated(tx, account, request) if is_proven else None
         is_new = registration is None
         if registration is None:
-            registration = self._add(tx, account, offer, proven=is_proven)
+            registration = self._maker.registration(
+                tx, account, request, offer.secret, offer.lifetime, proven=is_proven
+            )
         else:
             registration = self._renew_enrolment(tx, registration, offer)
         set_targets(tx, registration.id, request.targets, now)
@@ -170,43 +173,6 @@ class Enrolment:
             if registration.proven and life is not None and life.ended is None:
                 return registration
         return None
-
-    def _add(
-        self,
-        tx: Transaction,
-        account: Account,
-        offer: Offer,
-        *,
-        proven: bool,
-    ) -> PushRegistration:
-        now, request = self._clock.now(), offer.request
-        registration = tx.registrations.add(
-            PushRegistration(
-                public_id=f"pr_{token(self._entropy, 12)}",
-                account_id=account.id,
-                app=account.app,
-                installation=request.installation_id,
-                sip_instance=self.sip_instance(request.installation_id),
-                secret_hash=secret_hash(self._key, offer.secret.reveal()),
-                proven=proven,
-                platform=request.platform,
-                locale=request.locale,
-                time_zone=request.time_zone,
-                display_name=request.display_name,
-                lifetime=offer.lifetime,
-                capabilities=dict(request.capabilities),
-                created_at=now,
-            )
-        )
-        self._lives.begin_in(tx, registration, now)
-        story.tell(
-            tx,
-            story.of_registration(registration.id),
-            now,
-            "enrolled",
-            platform=str(request.platform),
-        )
-        return registration
 
     def _renew_enrolment(
         self, tx: Transaction, registration: PushRegistration, offer: Offer
@@ -320,42 +286,6 @@ class Enrolment:
         done, _ = await asyncio.wait([first], timeout=wait_s)
         # The fleet that stops forgets who waits; the trial is in the store and goes on after the start.
         return first.result() if done and not first.cancelled() else None
-
-    def sip_instance(self, installation_id: str) -> str:
-        """Return the `+sip.instance` of an installation: a keyed hash, as its id never goes to a PBX."""
-        return f"urn:uuid:{uuid_from(keyed_hash(self._key, 'sip-instance', installation_id))}"
-
-    def _fresh_account(
-        self, request: EnrolRequest, aor: str, registrar: str, transport: Transport
-    ) -> Account:
-        now = self._clock.now()
-        user = aor.removeprefix("sip:").rpartition("@")[0]
-        return Account(
-            slot=int.from_bytes(keyed_hash(b"slot", request.app, aor, size=8), "big") % SLOTS,
-            app=request.app,
-            aor=aor,
-            auth_user=request.auth_user or user,
-            registrar=registrar,
-            outbound_proxy=request.outbound_proxy,
-            transport=transport,
-            contact_user=token(self._entropy, 16),
-            instance=f"urn:uuid:{uuid_from(self._entropy(16))}",
-            state=BindingState.UNPROVEN,
-            state_since_at=now,
-            created_at=now,
-        )
-
-
-def _taken_up(tx: Transaction, account: Account | None, fresh: Account) -> Account:
-    """Return the account to attach to: a new one, the living one, or one that begins again."""
-    if account is None:
-        return tx.accounts.add(fresh)
-    if tx.registrations.of_account(account.id):
-        return account
-    # A new Contact user part: a late un-REGISTER of the last life cannot remove the new binding.
-    account = replace(fresh, id=account.id, slot=account.slot, created_at=account.created_at)
-    tx.accounts.update(account)
-    return account
 
 
 def _refusal_of_flood(tx: Transaction, account: Account | None) -> Refusal | None:
