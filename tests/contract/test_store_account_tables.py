@@ -29,6 +29,7 @@ from wakerobin.core.values import (
     BindingState,
     Ended,
     Platform,
+    Provider,
     Purpose,
     PushRegistration,
     Secret,
@@ -375,6 +376,28 @@ async def test_targets_come_back_as_they_were_given_in_the_order_of_adding(store
     assert [replace(t, id=0) for t in stored] == given
     assert store.read(lambda tx: tx.targets.of_registration(registration_id)) == stored
     assert store.read(lambda tx: tx.targets.of_registration(registration_id + 1)) == []
+
+
+async def test_a_token_is_found_at_all_who_have_it_at_this_provider(store: Store) -> None:
+    one, other = await store.transact(lambda tx: [enrol(tx, "one"), enrol(tx, "other")])
+    ours, theirs = await store.transact(
+        lambda tx: [tx.targets.add(target(one)), tx.targets.add(target(other))]
+    )
+    await store.transact(lambda tx: tx.targets.add(target(one, "another")))
+    await store.transact(lambda tx: tx.targets.add(target(other, provider=Provider.FCM)))
+    assert store.read(lambda tx: tx.targets.with_token(Provider.APNS, ours.token)) == [ours, theirs]
+    assert store.read(lambda tx: tx.targets.with_token(Provider.WEBPUSH, ours.token)) == []
+
+
+async def test_a_registration_without_a_payload_key_gets_one_and_loses_it_again(store: Store) -> None:
+    account_id = (await store.transact(lambda tx: tx.accounts.add(account()))).id
+    without = await store.transact(
+        lambda tx: tx.registrations.add(registration(account_id, payload_key=Secret("")))
+    )
+    for key in ("k" * 43, ""):
+        changed = replace(without, payload_key=Secret(key))
+        await store.transact(lambda tx: tx.registrations.update(changed))  # noqa: B023 - run at once
+        assert store.read(lambda tx: tx.registrations.get(without.id)) == changed
 
 
 async def test_an_accepted_push_is_noted_at_its_target_and_clears_what_was_suspected(store: Store) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from wakerobin.core.values import (
+    NO_SECRET,
     Account,
     Algorithm,
     BindingState,
@@ -110,11 +111,20 @@ class RegistrationTable:
         return self._all("unproven", before=before, waiting_from=waiting_from, limit=limit)
 
     def add(self, registration: PushRegistration) -> PushRegistration:
-        values = _registration_values(registration)
-        return replace(registration, id=self._session.insert("registrations", _REGISTRATIONS["add"], values))
+        values = _registration_values(registration) | {"payload_key": b""}
+        stored = replace(
+            registration, id=self._session.insert("registrations", _REGISTRATIONS["add"], values)
+        )
+        if stored.payload_key:
+            self.update(stored)  # the seal is bound to the id, which the row must have first
+        return stored
 
     def update(self, registration: PushRegistration) -> None:
-        self._session.change("registrations", _REGISTRATIONS["update"], _registration_values(registration))
+        key = registration.payload_key.reveal()
+        place = _place_of_payload_key(registration.id)
+        sealed = self._session.seal(key.encode(), place) if key else b""
+        values = _registration_values(registration) | {"payload_key": sealed}
+        self._session.change("registrations", _REGISTRATIONS["update"], values)
 
     def remove(self, registration_id: int) -> None:
         self._session.erase("registrations", _REGISTRATIONS["remove"], {"id": registration_id})
@@ -124,10 +134,36 @@ class RegistrationTable:
 
     def _one(self, statement: str, **values: Any) -> PushRegistration | None:
         row = self._session.one(_REGISTRATIONS[statement], **values)
-        return _registration(row) if row else None
+        return self._registration(row) if row else None
 
     def _all(self, statement: str, **values: Any) -> list[PushRegistration]:
-        return [_registration(row) for row in self._session.all(_REGISTRATIONS[statement], **values)]
+        return [self._registration(row) for row in self._session.all(_REGISTRATIONS[statement], **values)]
+
+    def _registration(self, row: Row) -> PushRegistration:
+        id_, sealed = row[0], row[18]
+        key = self._session.unseal(sealed, _place_of_payload_key(id_)).decode() if sealed else ""
+        return PushRegistration(
+            id=id_,
+            public_id=row[1],
+            account_id=row[2],
+            app=row[3],
+            installation=row[4],
+            sip_instance=row[5],
+            secret_hash=row[6],
+            previous_secret_hash=row[7],
+            previous_secret_until=row[8],
+            proven=bool(row[9]),
+            platform=_PLATFORMS[row[10]],
+            locale=row[11],
+            time_zone=row[12],
+            display_name=row[13],
+            lifetime=Duration(row[14]),
+            capabilities=from_json(row[15]),
+            os_version=row[16],
+            app_version=row[17],
+            payload_key=Secret(key) if key else NO_SECRET,
+            created_at=row[19],
+        )
 
 
 class TargetTable:
@@ -138,6 +174,11 @@ class TargetTable:
 
     def of_registration(self, registration_id: int) -> list[PushTarget]:
         rows = self._session.all(_TARGETS["of_registration"], registration_id=registration_id)
+        return [self._target(row) for row in rows]
+
+    def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
+        token_hash = self._session.lookup(token.reveal())
+        rows = self._session.all(_TARGETS["with_token"], token_hash=token_hash, provider=provider)
         return [self._target(row) for row in rows]
 
     def add(self, target: PushTarget) -> PushTarget:
@@ -170,11 +211,12 @@ class TargetTable:
             "reported_at": target.reported_at,
             "accepted_at": target.accepted_at,
             "refused_at": target.refused_at,
+            "claimed_at": target.claimed_at,
         }
 
     def _target(self, row: Row) -> PushTarget:
         id_, registration_id, provider, sealed, kind, purposes, topic, environment = row[:8]
-        reported, accepted, refused = row[8:]
+        reported, accepted, refused, claimed = row[8:]
         secrets = from_json(_text(self._session.unseal(sealed, f"target:token:{id_}")))
         return PushTarget(
             id=id_,
@@ -190,6 +232,7 @@ class TargetTable:
             reported_at=reported,
             accepted_at=accepted,
             refused_at=refused,
+            claimed_at=claimed,
         )
 
 
@@ -304,30 +347,14 @@ def _registration_values(registration: PushRegistration) -> dict[str, Any]:
         "display_name": registration.display_name,
         "lifetime": registration.lifetime,
         "capabilities": to_json(registration.capabilities),
+        "os_version": registration.os_version,
+        "app_version": registration.app_version,
         "created_at": registration.created_at,
     }
 
 
-def _registration(row: Row) -> PushRegistration:
-    return PushRegistration(
-        id=row[0],
-        public_id=row[1],
-        account_id=row[2],
-        app=row[3],
-        installation=row[4],
-        sip_instance=row[5],
-        secret_hash=row[6],
-        previous_secret_hash=row[7],
-        previous_secret_until=row[8],
-        proven=bool(row[9]),
-        platform=_PLATFORMS[row[10]],
-        locale=row[11],
-        time_zone=row[12],
-        display_name=row[13],
-        lifetime=Duration(row[14]),
-        capabilities=from_json(row[15]),
-        created_at=row[16],
-    )
+def _place_of_payload_key(registration_id: int) -> str:
+    return f"registration:payload_key:{registration_id}"
 
 
 def _octets(text: str) -> bytes:

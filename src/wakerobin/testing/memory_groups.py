@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from wakerobin.core.values import Account, Credentials, PushRegistration, PushTarget
+from wakerobin.core.values import Account, Credentials, Provider, PushRegistration, PushTarget, Secret
 from wakerobin.ports.store import CallRecord, HeldCall, Trial, Unregister
 from wakerobin.testing.memory_tables import Tables
 
@@ -60,6 +60,7 @@ class MemoryAccounts:
             self._all.registration.where(lambda r: r.account_id == account_id), "account, a registration,"
         )
         self._all.credentials.drop(account_id)
+        self._all.trouble.drop(account_id)
         self._rows.drop(account_id)
 
     def page(self, after: int, limit: int) -> list[Account]:
@@ -136,6 +137,8 @@ class MemoryRegistrations:
         self._all.outbox.drop_where(lambda o: o.registration_id == registration_id)
         self._all.life.drop(registration_id)
         self._all.trial.drop(registration_id)
+        self._all.held_use.drop(registration_id)
+        self._all.receipt.drop_where(lambda r: r.registration_id == registration_id)
         self._rows.drop(registration_id)
 
     def page(self, after: int, limit: int) -> list[PushRegistration]:
@@ -170,6 +173,9 @@ class MemoryTargets:
 
     def of_registration(self, registration_id: int) -> list[PushTarget]:
         return self._rows.where(lambda t: t.registration_id == registration_id)
+
+    def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
+        return self._rows.where(lambda t: (t.provider, t.token) == (provider, token))
 
     def add(self, target: PushTarget) -> PushTarget:
         stored = replace(target, id=self._rows.next_id())

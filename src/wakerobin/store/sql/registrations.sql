@@ -1,25 +1,29 @@
 -- get --
 -- Return one push registration.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration WHERE id = :id
 
 -- by_public_id --
 -- Return the push registration that the API calls so.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration WHERE public_id = :public_id
 
 -- by_installation --
 -- Return all that one installation has or had for an account.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration WHERE account_id = :account_id AND installation = :installation ORDER BY id
 
 -- of_account --
 -- Return those of an account whose life has not ended.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration
 WHERE account_id = :account_id
   AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
@@ -28,7 +32,8 @@ ORDER BY id
 -- of_installation --
 -- Return those of one installation of an app whose life has not ended, of any account.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration
 WHERE app = :app AND installation = :installation
   AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
@@ -37,7 +42,8 @@ ORDER BY id
 -- by_sip_instance --
 -- Return the one that a REGISTER means: living before ended, proven before unproven, the newest.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration
 WHERE account_id = :account_id AND sip_instance = :sip_instance
 ORDER BY EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL),
@@ -48,7 +54,8 @@ LIMIT 1
 -- Return those that waited for their proof since before a time, the oldest first, without those that wait
 -- for the first proof of their account by a trial that is young enough.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration
 WHERE proven = 0 AND created_at < :before
   AND NOT EXISTS (
@@ -61,10 +68,10 @@ ORDER BY created_at, id LIMIT :limit
 -- Store a new push registration and return its id.
 INSERT INTO registration (public_id, account_id, app, installation, sip_instance, secret_hash,
   previous_secret_hash, previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime,
-  capabilities, created_at)
+  capabilities, os_version, app_version, payload_key, created_at)
 VALUES (:public_id, :account_id, :app, :installation, :sip_instance, :secret_hash,
   :previous_secret_hash, :previous_secret_until, :proven, :platform, :locale, :time_zone, :display_name,
-  :lifetime, :capabilities, :created_at)
+  :lifetime, :capabilities, :os_version, :app_version, :payload_key, :created_at)
 RETURNING id
 
 -- update --
@@ -73,7 +80,8 @@ UPDATE registration SET public_id = :public_id, account_id = :account_id, app = 
   installation = :installation, sip_instance = :sip_instance, secret_hash = :secret_hash,
   previous_secret_hash = :previous_secret_hash, previous_secret_until = :previous_secret_until,
   proven = :proven, platform = :platform, locale = :locale, time_zone = :time_zone,
-  display_name = :display_name, lifetime = :lifetime, capabilities = :capabilities, created_at = :created_at
+  display_name = :display_name, lifetime = :lifetime, capabilities = :capabilities,
+  os_version = :os_version, app_version = :app_version, payload_key = :payload_key, created_at = :created_at
 WHERE id = :id
 
 -- remove --
@@ -83,5 +91,6 @@ DELETE FROM registration WHERE id = :id
 -- page --
 -- Return the push registrations after an id, in order.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
-  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, created_at
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
 FROM registration WHERE id > :after ORDER BY id LIMIT :limit
