@@ -7,6 +7,7 @@ from wakerobin.store.tables_accounts import AccountTable, RegistrationTable, Tar
 from wakerobin.store.tables_alarms import AlarmTable
 from wakerobin.store.tables_lives import LifeTable, StoryTable
 from wakerobin.store.tables_outbox import OutboxTable
+from wakerobin.store.tables_upkeep import HeldUseTable, ReceiptTable, TallyTable, TroubleTable
 from wakerobin.store.tables_work import BindingWorkTable, CallTable, KeptTable
 
 
@@ -23,4 +24,8 @@ class SqlTransaction:
         self.binding_work = BindingWorkTable(session)
         self.calls = CallTable(session)
         self.kept = KeptTable(session)
+        self.troubles = TroubleTable(session)
+        self.held_uses = HeldUseTable(session)
+        self.receipts = ReceiptTable(session)
+        self.tallies = TallyTable(session)
         self.alarms = AlarmTable(session)

@@ -25,6 +25,7 @@ from wakerobin.testing.memory_groups import (
 )
 from wakerobin.testing.memory_tables import Tables
 from wakerobin.testing.memory_time import MemoryLives, MemoryOutbox, MemoryStories
+from wakerobin.testing.memory_upkeep import MemoryHeldUses, MemoryReceipts, MemoryTallies, MemoryTroubles
 
 T = TypeVar("T")
 
@@ -49,6 +50,10 @@ class MemoryTransaction:
         self.binding_work = MemoryBindingWork(tables)
         self.calls = MemoryCalls(tables)
         self.kept = MemoryKept(tables)
+        self.troubles = MemoryTroubles(tables)
+        self.held_uses = MemoryHeldUses(tables)
+        self.receipts = MemoryReceipts(tables)
+        self.tallies = MemoryTallies(tables)
         self.alarms = MemoryAlarms(tables)
 
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget
 from wakerobin.ports.alarms import Alarm
 from wakerobin.ports.store import CallRecord, HeldCall, OutboxRow, StoryRow, Trial, Unregister
+from wakerobin.ports.upkeep import AccountTrouble, ReceiptRow, TallyRow
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -96,6 +97,10 @@ class Tables:
         self.held: Table[str, HeldCall] = Table(journal, "calls")
         self.record: Table[str, CallRecord] = Table(journal, "calls")
         self.kept: Table[str, bytes] = Table(journal, "kept")
+        self.trouble: Table[int, AccountTrouble] = Table(journal, "troubles")
+        self.held_use: Table[int, int] = Table(journal, "lives")
+        self.receipt: Table[int, ReceiptRow] = Table(journal, "receipts")
+        self.tally: Table[tuple[str, str, int, str], TallyRow] = Table(journal, "tallies")
         self.alarm: Table[str, Alarm] = Table(journal, "alarms")
 
     def forget_leases(self) -> None:
