@@ -24,6 +24,7 @@ from wakerobin.core.values import (
     Way,
 )
 from wakerobin.ports.alarms import Alarms
+from wakerobin.ports.upkeep import HeldUses, Receipts, Tallies, Troubles
 
 T = TypeVar("T")
 
