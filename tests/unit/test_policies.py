@@ -8,7 +8,16 @@ import pytest
 
 from wakerobin.core.values import Secret
 from wakerobin.net.interfaces import local_addresses
-from wakerobin.ports.options import ApnsOptions, AppOptions, HttpOptions, Options, SipOptions
+from wakerobin.ports.options import (
+    AcrobitsOptions,
+    ApnsOptions,
+    AppOptions,
+    FcmOptions,
+    HttpOptions,
+    Options,
+    SipOptions,
+    WebhookOptions,
+)
 from wakerobin.server.policies import destination_policy, own_listeners
 
 LOCAL = frozenset({"127.0.0.1", "::1", "192.168.1.9", "2001:db8::9"})
@@ -84,6 +93,21 @@ def test_the_address_of_a_push_service_opens_its_own_port_alone(
     url: str, address: str, port: int, is_allowed: bool
 ) -> None:
     assert (destination_policy(options(url=url), LOCAL).refusal(address, port) is None) is is_allowed
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        AppOptions(fcm=FcmOptions(url="https://127.0.0.1:4430")),
+        AppOptions(fcm=FcmOptions(token_url="https://127.0.0.1:4430/token")),
+        AppOptions(webhook=WebhookOptions(url="https://127.0.0.1:4430/in?key=1")),
+        AppOptions(acrobits=AcrobitsOptions(url="https://127.0.0.1:4430/pnm2/send")),
+    ],
+)
+def test_the_address_of_every_push_service_in_the_settings_is_named(app: AppOptions) -> None:
+    policy = destination_policy(Options(apps={"phone": app}), LOCAL)
+    assert policy.refusal("127.0.0.1", 4430) is None
+    assert policy.refusal("127.0.0.1", 4431) is not None
 
 
 def test_the_addresses_of_this_machine_are_read_as_linux_lists_them(tmp_path: Path) -> None:

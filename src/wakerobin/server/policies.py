@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from wakerobin.core.addresses import DestinationPolicy, networks_in
@@ -57,8 +57,7 @@ def destination_policy(options: Options, local: Collection[str]) -> DestinationP
                 named.add(pattern)
             elif "/" in pattern:
                 listed.append(pattern)
-        if app.apns is not None:
-            named.add(_host_port(app.apns.url))
+        named |= {_host_port(url) for url in _push_urls(app)}
     private = networks_in([*options.sip.allow_private, *listed])
     return DestinationPolicy(private, frozenset(named), own_listeners(options, local))
 
@@ -74,6 +73,19 @@ def own_listeners(options: Options, local: Collection[str]) -> frozenset[tuple[s
             hosts = local if host in _WILDCARDS else (host,)
             found |= {(one, int(port)) for one in hosts}
     return frozenset(found)
+
+
+def _push_urls(app: AppOptions) -> Iterator[str]:
+    if app.apns is not None:
+        yield app.apns.url
+    if app.fcm is not None:
+        yield app.fcm.url
+        if app.fcm.token_url:
+            yield app.fcm.token_url
+    if app.webhook is not None:
+        yield app.webhook.url
+    if app.acrobits is not None:
+        yield app.acrobits.url
 
 
 def _host_port(url: str) -> str:

@@ -1,8 +1,11 @@
-"""The push services of the configured apps: one for each app, one token for each team."""
+"""The push services of the configured apps: for each provider, how one is made of an app's settings."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.ids import Entropy
@@ -14,6 +17,38 @@ from wakerobin.ports.store import Store
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import Surroundings
 from wakerobin.push.jwt import TeamToken, read_signing_key
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What push services are made with, and what those of several apps share."""
+
+    store: Store
+    around: Surroundings
+    policy: DestinationPolicy
+    team_tokens: dict[tuple[str, str, str], TeamToken] = field(default_factory=dict)
+    """Apple counts the tokens of a team, so that its apps must use the same."""
+
+
+Maker: TypeAlias = Callable[[Workshop, AppOptions, str], PushService | None]
+"""Makes the service from the table `apps.NAME`, whose name it is given; None where it is not set up."""
+
+
+def _apns(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
+    if app.apns is None:
+        return None
+    group = f"{where}.apns"
+    key = read_signing_key(app.apns, group)
+    team = (key.team_id, key.key_id, key.fingerprint)
+    around = shop.around
+    if team not in shop.team_tokens:
+        shop.team_tokens[team] = TeamToken(key, shop.store, around.clock, around.timers)
+    return ApnsService(app.apns, shop.team_tokens[team], around, shop.policy, key=group)
+
+
+MAKERS: Final[dict[Provider, Maker]] = {
+    Provider.APNS: _apns,
+}
 
 
 class PushServices:
@@ -29,16 +64,12 @@ class PushServices:
         policy: DestinationPolicy,
     ) -> None:
         self._services: dict[tuple[str, Provider], PushService] = {}
-        tokens: dict[tuple[str, str, str], TeamToken] = {}
-        around = Surroundings(clock, timers, entropy)
+        shop = Workshop(store, Surroundings(clock, timers, entropy), policy)
         for name, app in apps.items():
-            if app.apns is None:
-                continue
-            group = f"apps.{name}.apns"
-            key = read_signing_key(app.apns, group)
-            team = (key.team_id, key.key_id, key.fingerprint)
-            token = tokens.setdefault(team, TeamToken(key, store, clock, timers))
-            self._services[name, Provider.APNS] = ApnsService(app.apns, token, around, policy, key=group)
+            for provider, make in MAKERS.items():
+                service = make(shop, app, f"apps.{name}")
+                if service is not None:
+                    self._services[name, provider] = service
 
     def of(self, app: str, provider: Provider) -> PushService | None:
         """Return the service of an app, None where it has no credentials for that provider."""

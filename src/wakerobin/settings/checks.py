@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from wakerobin.core.addresses import is_host_pattern, networks_in
 from wakerobin.core.errors import ConfigurationError
-from wakerobin.ports.options import ApnsOptions, AppOptions, LifetimeOptions, Options
+from wakerobin.ports.options import Options
+from wakerobin.settings.app_checks import wrong_in_app, wrong_registrars
 
 _MOST = 1_000_000
 
@@ -20,7 +21,7 @@ def check(options: Options, place: str) -> None:
 
 def _wrong(options: Options) -> Iterator[str]:
     for name, app in options.apps.items():
-        yield from _wrong_app(f"apps.{name}", app)
+        yield from wrong_in_app(f"apps.{name}", app)
     yield from _wrong_choices(options)
     yield from _wrong_numbers(options)
     yield from _wrong_networks(options)
@@ -91,37 +92,4 @@ def _wrong_names(options: Options) -> Iterator[str]:
     if options.http.public_url and not (url.scheme in ("https", "http") and url.netloc):
         yield "http.public_url: is no address such as https://push.example.com"
     for name, app in options.apps.items():
-        for pattern in app.registrars:
-            if not is_host_pattern(pattern):
-                yield (
-                    f"apps.{name}.registrars: {pattern!r} matches nothing; write a host such as pbx.example, "
-                    "*.pbx.example, an address or a network, without sip: and port"
-                )
-
-
-def _wrong_app(where: str, app: AppOptions) -> Iterator[str]:
-    if not app.enrolment_key:
-        yield f"{where}.enrolment_key: is missing; make one with `openssl rand -hex 16`"
-    if app.decline not in ("all", "this-phone"):
-        yield f"{where}.decline = {app.decline!r}: choose one of all, this-phone"
-    if not 400 <= app.decline_code <= 699:
-        yield f"{where}.decline_code = {app.decline_code}: is no SIP refusal (400-699)"
-    yield from _wrong_life(f"{where}.lifetime", app.lifetime)
-    if app.apns is not None:
-        yield from _wrong_apns(where, app.apns, app.lifetime)
-
-
-def _wrong_life(where: str, life: LifetimeOptions) -> Iterator[str]:
-    if life.lifetime <= 0 or life.renewal_every <= 0:
-        yield f"{where}: lifetime and renewal_every are longer than 0"
-    for lead in life.warnings:
-        if lead >= life.lifetime:
-            yield f"{where}.warnings: a warning before the life begins is none"
-
-
-def _wrong_apns(where: str, apns: ApnsOptions, life: LifetimeOptions) -> Iterator[str]:
-    for key in ("key_file", "key_id", "team_id", "topic"):
-        if not getattr(apns, key):
-            yield f"{where}.apns.{key}: is missing"
-    if ".push.apple.com" in apns.url and life.renewal_every < 20 * 60_000:
-        yield f"{where}.lifetime.renewal_every: Apple takes 2 or 3 an hour; 20m at least"
+        yield from wrong_registrars(f"apps.{name}", app)

@@ -1,0 +1,116 @@
+"""What the settings of an app may be beyond their type: its life, its refusals, and each push service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from wakerobin.core.addresses import is_host_pattern
+from wakerobin.ports.options import (
+    AcrobitsOptions,
+    ApnsOptions,
+    AppOptions,
+    FcmOptions,
+    LifetimeOptions,
+    WebhookOptions,
+    WebPushOptions,
+)
+
+_CHOICES = {
+    "decline": ("all", "this-phone"),
+    "push_privacy": ("full", "none", "encrypted"),
+}
+
+
+def wrong_in_app(where: str, app: AppOptions) -> Iterator[str]:
+    """Yield what is wrong in the table `where` (`apps.NAME`), each as a sentence that names the key."""
+    if not app.enrolment_key:
+        yield f"{where}.enrolment_key: is missing; make one with `openssl rand -hex 16`"
+    for key, allowed in _CHOICES.items():
+        value = getattr(app, key)
+        if value not in allowed:
+            yield f"{where}.{key} = {value!r}: choose one of {', '.join(allowed)}"
+    if not 400 <= app.decline_code <= 699:
+        yield f"{where}.decline_code = {app.decline_code}: is no SIP refusal (400-699)"
+    yield from _wrong_life(f"{where}.lifetime", app.lifetime)
+    yield from _wrong_push(where, app)
+
+
+def wrong_registrars(where: str, app: AppOptions) -> Iterator[str]:
+    """Yield the patterns of `registrars` that can match nothing."""
+    for pattern in app.registrars:
+        if not is_host_pattern(pattern):
+            yield (
+                f"{where}.registrars: {pattern!r} matches nothing; write a host such as pbx.example, "
+                "*.pbx.example, an address or a network, without sip: and port"
+            )
+
+
+def _wrong_life(where: str, life: LifetimeOptions) -> Iterator[str]:
+    if life.lifetime <= 0 or life.renewal_every <= 0:
+        yield f"{where}: lifetime and renewal_every are longer than 0"
+    for lead in life.warnings:
+        if lead >= life.lifetime:
+            yield f"{where}.warnings: a warning before the life begins is none"
+
+
+def _wrong_push(where: str, app: AppOptions) -> Iterator[str]:
+    if app.apns is not None:
+        yield from _wrong_apns(where, app.apns, app.lifetime)
+    if app.fcm is not None:
+        yield from _wrong_fcm(f"{where}.fcm", app.fcm)
+    if app.webpush is not None:
+        yield from _wrong_webpush(f"{where}.webpush", app.webpush)
+    if app.webhook is not None:
+        yield from _wrong_webhook(f"{where}.webhook", app.webhook)
+    if app.acrobits is not None:
+        yield from _wrong_acrobits(f"{where}.acrobits", app.acrobits)
+
+
+def _wrong_apns(where: str, apns: ApnsOptions, life: LifetimeOptions) -> Iterator[str]:
+    for key in ("key_file", "key_id", "team_id", "topic"):
+        if not getattr(apns, key):
+            yield f"{where}.apns.{key}: is missing"
+    if ".push.apple.com" in apns.url and life.renewal_every < 20 * 60_000:
+        yield f"{where}.lifetime.renewal_every: Apple takes 2 or 3 an hour; 20m at least"
+
+
+def _wrong_fcm(where: str, fcm: FcmOptions) -> Iterator[str]:
+    if not fcm.service_account_file:
+        yield (
+            f"{where}.service_account_file: is missing; Firebase console, Project settings, "
+            "Service accounts, Generate new private key"
+        )
+    yield from _wrong_url(f"{where}.url", fcm.url)
+    if fcm.token_url:
+        yield from _wrong_url(f"{where}.token_url", fcm.token_url)
+
+
+def _wrong_webpush(where: str, webpush: WebPushOptions) -> Iterator[str]:
+    if not webpush.vapid_key_file:
+        yield f"{where}.vapid_key_file: is missing; it is the private key that subscriptions are bound to"
+    if not webpush.subject.startswith(("mailto:", "https:")):
+        yield f"{where}.subject = {webpush.subject!r}: write mailto:you@example.com or an https: address"
+
+
+def _wrong_webhook(where: str, webhook: WebhookOptions) -> Iterator[str]:
+    if not webhook.url:
+        yield f"{where}.url: is missing; it is where pushes are posted to"
+    else:
+        yield from _wrong_url(f"{where}.url", webhook.url)
+    if not webhook.secrets:
+        yield f"{where}.secrets: is missing; make one with `echo whsec_$(openssl rand -base64 32)`"
+
+
+def _wrong_acrobits(where: str, acrobits: AcrobitsOptions) -> Iterator[str]:
+    yield from _wrong_url(f"{where}.url", acrobits.url)
+
+
+def _wrong_url(key: str, url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        yield f"{key} = {url!r}: is no https address"
