@@ -3,8 +3,10 @@
 from wakerobin.services.lives.context import is_renewable, is_warnable, policy_of
 from wakerobin.services.lives.lives import LifeView, Lives, Wanted
 from wakerobin.services.lives.proofs import Proof, tried_at, way_of
+from wakerobin.services.lives.settlement import Delivery
 
 __all__ = [
+    "Delivery",
     "LifeView",
     "Lives",
     "Proof",

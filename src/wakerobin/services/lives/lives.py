@@ -43,7 +43,7 @@ from wakerobin.services.lives import proofs, targets
 from wakerobin.services.lives.context import Surroundings, context_of, is_warnable
 from wakerobin.services.lives.downtime import DowntimeRecord
 from wakerobin.services.lives.effects import Apply, GrantedUntil, perform
-from wakerobin.services.lives.settlement import Settled, event_of, line_of
+from wakerobin.services.lives.settlement import Delivery, Settled, event_of, line_of
 
 _log = log.get("lives")
 _AFTER_A_FAULT = 3600_000
@@ -219,25 +219,45 @@ class Lives:
         `is_over`: to none of its targets. `also` runs in the same transaction: the courier removes the row
         there, or notes who is settled, so that a crash finds both or neither.
         """
+        await self.pushes_settled([Delivery(row, results, also, is_over)])
+
+    async def pushes_settled(self, deliveries: Sequence[Delivery]) -> None:
+        """Take in several deliveries in one transaction, as where one push was for several rows."""
         now = self._clock.now()
-        app = row.app or self._app_of(row.registration_id)
-        settled = [self._removals.judge(app, target, outcome, now) for target, outcome in results]
+        judged = [self._judge(delivery, now) for delivery in deliveries]
 
-        def work(tx: Transaction) -> list[Settled]:
-            also(tx)
-            _tell(tx, row, settled, now)
-            removed = [one for one in settled if self._note_target(tx, one, now)]
-            event = event_of(row, settled, is_over=is_over)
-            registration = tx.registrations.get(row.registration_id)
-            if event is not None and registration is not None:
-                self._apply(now)(tx, registration, event)
-            if row.kind is PushType.EXPIRED:
-                for one in settled:
-                    tx.targets.remove(one.target.id)
-            return removed
+        def work(tx: Transaction) -> list[list[Settled]]:
+            return [self._settle_in(tx, *one, now) for one in zip(deliveries, judged, strict=True)]
 
-        removed = await self._store.transact(work)
-        await self._after_refusals(app, settled, removed, now)
+        removals = await self._store.transact(work)
+        for delivery, settled, removed in zip(deliveries, judged, removals, strict=True):
+            app = delivery.row.app or self._app_of(delivery.row.registration_id)
+            await self._after_refusals(app, settled, removed, now)
+
+    def is_refused_in_bulk(self, app: str, target: PushTarget) -> bool:
+        """Whether the credential of this target is refused for so many tokens that nothing ends by it."""
+        return self._removals.is_tripped(app, target, self._clock.now())
+
+    def _judge(self, delivery: Delivery, now: int) -> list[Settled]:
+        app = delivery.row.app or self._app_of(delivery.row.registration_id)
+        return [self._removals.judge(app, target, outcome, now) for target, outcome in delivery.results]
+
+    def _settle_in(
+        self, tx: Transaction, delivery: Delivery, settled: list[Settled], now: int
+    ) -> list[Settled]:
+        """Write what a delivery makes of its row, targets and life; returns the targets that went."""
+        row = delivery.row
+        delivery.also(tx)
+        _tell(tx, row, settled, now)
+        removed = [one for one in settled if self._note_target(tx, one, now)]
+        event = event_of(row, settled, is_over=delivery.is_over)
+        registration = tx.registrations.get(row.registration_id)
+        if event is not None and registration is not None:
+            self._apply(now)(tx, registration, event)
+        if row.kind is PushType.EXPIRED:
+            for one in settled:
+                tx.targets.remove(one.target.id)
+        return removed
 
     async def target_gone(self, target: PushTarget, outcome: TargetGone) -> None:
         """Take in that a push service refused a target, e.g. of a call push, which has no outbox row."""

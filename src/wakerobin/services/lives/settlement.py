@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from wakerobin.core.delivery import TargetVerdict
 from wakerobin.core.lifetime import Event, RenewalSent, WarningSettled
 from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone
 from wakerobin.core.values import Life, PushTarget
-from wakerobin.ports.store import OutboxRow
+from wakerobin.ports.store import OutboxRow, Transaction
 
 _WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
 _TOLD = {
@@ -31,6 +32,24 @@ class Settled:
     verdict: TargetVerdict | None = None
     release_at: int = 0
     """Until when the binding of a life that ends by it waits for the guard."""
+
+
+def _nothing(_tx: Transaction) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """How the delivery of a row to some of its targets ended; no further attempt at these follows.
+
+    `is_over`: at none of its targets. `also` runs in the same transaction: the courier removes the row
+    there, or notes who is settled, so that a crash finds both or neither.
+    """
+
+    row: OutboxRow
+    results: Sequence[tuple[PushTarget, Outcome]]
+    also: Callable[[Transaction], Any] = _nothing
+    is_over: bool = True
 
 
 def line_of(row: OutboxRow, life: Life, outcome: Outcome, now: int) -> tuple[str, dict[str, object]]:
