@@ -25,6 +25,7 @@ def trial(registration_id: int, started_at: int = NOW, password: str | None = "p
         registration_id=registration_id,
         account_id=77,
         credentials=credentials(password),
+        is_trusted=True,
         started_at=started_at,
     )
 

@@ -97,6 +97,8 @@ class Trial:
     credentials: Credentials
     way: Way | None = None
     """Where they are tried while nobody has proven the account; None: where the account is."""
+    is_trusted: bool = False
+    """The operator brought them: they are no guesses of a stranger, and not rationed as such."""
     started_at: int
 
 

@@ -45,6 +45,7 @@ class BindingWorkTable:
             "account_id": trial.account_id,
             "sealed": seal_credentials(self._session, trial.credentials, _trial_place(trial.registration_id)),
             "way": to_json(asdict(trial.way) if trial.way is not None else {}),
+            "is_trusted": trial.is_trusted,
             "started_at": trial.started_at,
         }
         if not self._session.erase("bindings", _WORK["replace_trial"], values):
@@ -81,12 +82,13 @@ class BindingWorkTable:
         return self._session.erase("bindings", _WORK["drop_unregisters"], values)
 
     def _trial(self, row: Row) -> Trial:
-        registration_id, account_id, sealed, way, started_at = row
+        registration_id, account_id, sealed, way, is_trusted, started_at = row
         return Trial(
             registration_id=registration_id,
             account_id=account_id,
             credentials=unseal_credentials(self._session, sealed, _trial_place(registration_id)),
             way=_way(from_json(way)),
+            is_trusted=bool(is_trusted),
             started_at=started_at,
         )
 

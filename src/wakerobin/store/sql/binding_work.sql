@@ -1,10 +1,10 @@
 -- trial --
 -- Return the trial of a push registration.
-SELECT registration_id, account_id, sealed, way, started_at FROM trial WHERE registration_id = :registration_id
+SELECT registration_id, account_id, sealed, way, is_trusted, started_at FROM trial WHERE registration_id = :registration_id
 
 -- trials --
 -- Return all trials, the oldest first.
-SELECT registration_id, account_id, sealed, way, started_at FROM trial ORDER BY started_at, registration_id
+SELECT registration_id, account_id, sealed, way, is_trusted, started_at FROM trial ORDER BY started_at, registration_id
 
 -- trial_ids --
 -- Return whose trials there are, the oldest first.
@@ -12,13 +12,14 @@ SELECT registration_id FROM trial ORDER BY started_at, registration_id
 
 -- replace_trial --
 -- Replace the trial of a push registration.
-UPDATE trial SET account_id = :account_id, sealed = :sealed, way = :way, started_at = :started_at
+UPDATE trial SET account_id = :account_id, sealed = :sealed, way = :way, is_trusted = :is_trusted,
+  started_at = :started_at
 WHERE registration_id = :registration_id
 
 -- add_trial --
 -- Store the trial of a push registration that has none.
-INSERT INTO trial (registration_id, account_id, sealed, way, started_at)
-VALUES (:registration_id, :account_id, :sealed, :way, :started_at)
+INSERT INTO trial (registration_id, account_id, sealed, way, is_trusted, started_at)
+VALUES (:registration_id, :account_id, :sealed, :way, :is_trusted, :started_at)
 
 -- remove_trial --
 -- Remove a trial with its credentials.

@@ -140,6 +140,7 @@ CREATE TABLE trial (
   account_id INTEGER NOT NULL,
   sealed BLOB NOT NULL,
   way TEXT NOT NULL, -- JSON: as the enrolment names it; {} for the account's own
+  is_trusted INTEGER NOT NULL,
   started_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX trial_started ON trial (started_at, registration_id);
