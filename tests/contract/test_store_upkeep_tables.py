@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores import ENGINES, NOW, account, enrol, opened, write_each
-from wakerobin.ports.store import Store
+from tests.contract.stores import ENGINES, NOW, account, enrol, life, opened, write_each
+from wakerobin.core.values import Ended
+from wakerobin.ports.store import Store, Transaction
 from wakerobin.ports.upkeep import AccountTrouble, ReceiptRow, TallyRow
 
 
@@ -133,3 +134,16 @@ async def test_tallies_add_up_by_app_platform_day_and_name(store: Store) -> None
     ]
     assert await store.transact(lambda tx: tx.tallies.forget(2)) == 1
     assert len(store.read(lambda tx: tx.tallies.since(0))) == 3
+
+
+async def test_the_dormant_registrations_of_an_account_are_found(store: Store) -> None:
+    ids = await store.transact(lambda tx: [enrol(tx, str(n)) for n in range(3)])
+    ends = (Ended.DORMANT, Ended.EXPIRED, None)
+    lives = [life(id_, ended=end, ended_at=NOW if end else 0) for id_, end in zip(ids, ends, strict=True)]
+    await write_each(store, lambda tx: tx.lives.add, lives)
+
+    def dormant(tx: Transaction) -> list[int]:
+        owners = sorted({one.account_id for id_ in ids if (one := tx.registrations.get(id_))})
+        return [found.id for owner in owners for found in tx.registrations.dormant(owner)]
+
+    assert store.read(dormant) == ids[:1]

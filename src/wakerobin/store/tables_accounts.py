@@ -101,6 +101,9 @@ class RegistrationTable:
     def of_account(self, account_id: int) -> list[PushRegistration]:
         return self._all("of_account", account_id=account_id)
 
+    def dormant(self, account_id: int) -> list[PushRegistration]:
+        return self._all("dormant", account_id=account_id)
+
     def of_installation(self, app: str, installation: str) -> list[PushRegistration]:
         return self._all("of_installation", app=app, installation=installation)
 

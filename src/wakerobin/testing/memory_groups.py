@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from wakerobin.core.values import Account, Credentials, Provider, PushRegistration, PushTarget, Secret
+from wakerobin.core.values import Account, Credentials, Ended, Provider, PushRegistration, PushTarget, Secret
 from wakerobin.ports.store import CallRecord, HeldCall, Trial, Unregister
 from wakerobin.testing.memory_tables import Tables
 
@@ -109,6 +109,11 @@ class MemoryRegistrations:
     def of_installation(self, app: str, installation: str) -> list[PushRegistration]:
         rows = self._rows.where(lambda r: (r.app, r.installation) == (app, installation))
         return [_own(r) for r in rows if not self._is_over(r)]
+
+    def dormant(self, account_id: int) -> list[PushRegistration]:
+        rows = self._rows.where(lambda r: r.account_id == account_id)
+        lives = self._all.life.rows
+        return [_own(r) for r in rows if r.id in lives and lives[r.id].ended is Ended.DORMANT]
 
     def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
         wanted = (account_id, sip_instance)

@@ -29,6 +29,16 @@ WHERE account_id = :account_id
   AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
 ORDER BY id
 
+-- dormant --
+-- Return those of an account that have expired and can still be resumed.
+SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
+  previous_secret_until, proven, platform, locale, time_zone, display_name, lifetime, capabilities, os_version,
+  app_version, payload_key, created_at
+FROM registration
+WHERE account_id = :account_id
+  AND EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended = 'dormant')
+ORDER BY id
+
 -- of_installation --
 -- Return those of one installation of an app whose life has not ended, of any account.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
