@@ -1,9 +1,8 @@
-"""What every store promises about lives, the outbox and stories."""
+"""What every store promises about lives and stories."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,10 @@ from tests.contract.stores import (
     enrol,
     life,
     opened,
-    push,
     registration,
     target,
     write_each,
 )
-from wakerobin.core.pushes import LANES, Lane, PushType
 from wakerobin.core.values import BindingState, Ended, Life, Platform, Provider, Purpose
 from wakerobin.ports.store import OutboxRow, Store, StoryRow, Transaction
 
@@ -152,86 +149,6 @@ async def test_lives_are_counted_by_the_reason_of_their_end(store: Store) -> Non
     assert store.read(lambda tx: tx.lives.count()) == {"living": 2, "expired": 2, "targets-gone": 1}
 
 
-async def test_a_push_comes_back_as_it_was_given(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    given = push(id_, 4, generation=7, attempts=2)
-    assert await store.transact(lambda tx: tx.outbox.add(given)) is True
-    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    assert row.id > 0
-    assert row == replace(given, id=row.id)
-
-
-async def test_the_same_decision_is_added_once_and_changes_nothing_the_second_time(store: Store) -> None:
-    [id_, other] = await enrolled(store, 2)
-    await store.transact(lambda tx: tx.outbox.add(push(id_)))
-    again = push(id_, deadline_at=NOW + 99, payload={}, attempts=9)
-    assert await store.transact(lambda tx: tx.outbox.add(again)) is False
-    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    assert row == replace(push(id_), id=row.id)
-    different = [
-        push(other),
-        push(id_, 1),
-        push(id_, generation=2),
-        push(id_, kind=PushType.TARGETS_NEEDED),
-    ]
-    assert await store.transact(lambda tx: [tx.outbox.add(d) for d in different]) == [True] * 4
-
-
-async def test_a_settled_decision_can_be_added_again_only_because_its_row_is_gone(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    await store.transact(lambda tx: tx.outbox.add(push(id_)))
-    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    await store.transact(lambda tx: tx.outbox.remove(row.id))
-    assert await store.transact(lambda tx: tx.outbox.add(push(id_))) is True
-    [new] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    assert new.id > row.id  # a late settlement of the old row must not meet the new one
-
-
-async def test_a_push_needs_a_registration(store: Store) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        await store.transact(lambda tx: tx.outbox.add(push(12345)))
-
-
-@pytest.mark.parametrize("kind", list(PushType))
-async def test_a_push_is_due_in_its_own_lane_only(store: Store, kind: PushType) -> None:
-    [id_] = await enrolled(store, 1)
-    await store.transact(lambda tx: tx.outbox.add(push(id_, kind=kind)))
-    found = store.read(lambda tx: {lane for lane in Lane if tx.outbox.due(lane, NOW, 9)})
-    assert found == {LANES[kind]}
-
-
-async def test_due_pushes_come_by_deadline_and_not_before_their_time(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    given = [(0, NOW, NOW + 300), (1, NOW - 9, NOW + 100), (2, NOW + 1, NOW + 50), (3, NOW, NOW + 200)]
-
-    def fill(tx: Transaction) -> None:
-        for step, not_before, deadline_at in given:
-            tx.outbox.add(push(id_, step, not_before=not_before, deadline_at=deadline_at))
-
-    await store.transact(fill)
-    assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW, 9))) == [1, 3, 0]
-    assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW, 2))) == [1, 3]
-    assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + 1, 1))) == [2]
-    assert store.read(lambda tx: tx.outbox.next_due()) == NOW - 9
-
-
-async def test_in_a_backlog_due_pushes_are_found_by_deadline_however_many_are_due(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-
-    def fill(tx: Transaction) -> None:
-        for step in range(1_500):
-            kind = PushType.RENEW if step % 3 == 0 else PushType.EXPIRY_WARNING
-            tx.outbox.add(
-                push(id_, step, kind=kind, not_before=NOW + step, deadline_at=NOW - step, payload={})
-            )
-
-    await store.transact(fill)
-    app = "softphone"
-    for now in (0, 1, 500, 998, 999, 1_000, 1_001, 1_499):
-        last = [step for step in range(now, -1, -1) if step % 3][:50]
-        assert store.read(lambda tx: steps(tx.outbox.due(Lane.WARNINGS, NOW + now, 50, app))) == last  # noqa: B023 - read at once
-
-
 async def test_a_life_is_read_with_what_decides_about_it(store: Store) -> None:
     def fill(tx: Transaction) -> list[int]:
         owner = tx.accounts.add(account()).id
@@ -281,95 +198,6 @@ async def test_a_life_knows_whether_its_account_is_registered(
     [standing] = store.read(lambda tx: tx.lives.standings([id_]))
     expected = proven and state in (BindingState.REGISTERED, BindingState.REGISTERING)
     assert standing.is_registered is expected
-
-
-async def test_a_lease_hides_a_push_until_it_is_over(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    await store.transact(lambda tx: [tx.outbox.add(push(id_, step)) for step in range(2)])
-    first, second = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    await store.transact(lambda tx: tx.outbox.lease(first.id, NOW + 30))
-    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 29, 9)) == [second]
-    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 30, 9)) == [first, second]
-    await store.transact(lambda tx: tx.outbox.lease(second.id, NOW + 20))
-    assert store.read(lambda tx: tx.outbox.next_due()) == NOW + 20
-
-
-async def test_postponing_ends_the_lease_and_counts_the_attempt(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    await store.transact(lambda tx: tx.outbox.add(push(id_)))
-    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    await store.transact(lambda tx: tx.outbox.lease(row.id, NOW + 600_000))
-    await store.transact(lambda tx: tx.outbox.postpone(row.id, NOW + 10, 3))
-    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 9, 9)) == []
-    [later] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW + 10, 9))
-    assert later == replace(row, not_before=NOW + 10, attempts=3)
-    assert store.read(lambda tx: tx.outbox.next_due()) == NOW + 10
-
-
-async def test_postponing_may_note_something_beside_what_was_decided(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    await store.transact(lambda tx: tx.outbox.add(push(id_)))
-    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-    noted = row.payload | {"done": [3, 7]}
-    await store.transact(lambda tx: tx.outbox.postpone(row.id, NOW, 1, noted))
-    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))[0].payload == noted
-    await store.transact(lambda tx: tx.outbox.postpone(row.id, NOW, 2))
-    assert store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))[0].payload == noted
-
-
-@pytest.mark.parametrize("size", [3, 1_100])
-async def test_each_app_has_its_own_queues(store: Store, size: int) -> None:
-    def fill(tx: Transaction) -> None:
-        owner = tx.accounts.add(account()).id
-        for number, app in enumerate(("b", "a", "c")):
-            id_ = tx.registrations.add(registration(owner, app, app=app)).id
-            for step in range(size if app == "b" else 2):
-                tx.outbox.add(push(id_, step, deadline_at=NOW - number, payload={}))
-            tx.outbox.add(push(id_, kind=PushType.RENEW, not_before=NOW + 9))
-
-    await store.transact(fill)
-    every = [(lane, app) for lane in (Lane.RENEWALS, Lane.WARNINGS) for app in ("a", "b", "c")]
-    assert store.read(lambda tx: sorted(tx.outbox.queues())) == every
-    for app, count in (("a", 2), ("b", size), ("c", 2), ("d", 0)):
-        due = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 5_000, app))  # noqa: B023 - read at once
-        assert [row.app for row in due] == [app] * count
-        assert steps(due) == list(range(count))
-    assert store.read(lambda tx: tx.outbox.due(Lane.RENEWALS, NOW, 9, "a")) == []
-
-
-async def test_what_happens_to_a_push_that_is_gone_is_nothing(store: Store) -> None:
-    [id_] = await enrolled(store, 1)
-    await store.transact(lambda tx: tx.outbox.add(push(id_)))
-    [row] = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 9))
-
-    def settle_late(tx: Transaction) -> None:
-        tx.outbox.remove(row.id)
-        tx.outbox.remove(row.id)
-        tx.outbox.lease(row.id, NOW + 5)
-        tx.outbox.postpone(row.id, NOW + 5, 1)
-
-    await store.transact(settle_late)
-    assert store.read(lambda tx: tx.outbox.next_due()) is None
-
-
-async def test_voiding_removes_what_older_generations_of_one_registration_planned(store: Store) -> None:
-    one, other = await enrolled(store, 2)
-
-    def fill(tx: Transaction) -> None:
-        for registration_id in (one, other):
-            for generation in (1, 2, 3):
-                tx.outbox.add(push(registration_id, generation, generation=generation))
-
-    await store.transact(fill)
-    assert await store.transact(lambda tx: tx.outbox.void(one, 3)) == 2
-    assert await store.transact(lambda tx: tx.outbox.void(one, 3)) == 0
-    left = store.read(lambda tx: tx.outbox.due(Lane.WARNINGS, NOW, 99))
-    assert sorted((row.registration_id, row.generation) for row in left) == [
-        (one, 3),
-        (other, 1),
-        (other, 2),
-        (other, 3),
-    ]
 
 
 async def test_a_story_is_told_in_the_order_of_its_times(store: Store) -> None:

@@ -63,6 +63,7 @@ WHOLE = {
 SORTED = {
     ("alarms", "all"),
     ("accounts", "by_aor"),
+    ("outbox", "companions"),
     ("outbox", "due_of_few"),
     ("registrations", "of_account"),
     ("registrations", "by_sip_instance"),

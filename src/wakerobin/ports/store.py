@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from wakerobin.core.pushes import Lane, PushType
 from wakerobin.core.values import (
@@ -27,6 +27,9 @@ from wakerobin.ports.alarms import Alarms
 from wakerobin.ports.upkeep import HeldUses, Receipts, Tallies, Troubles
 
 T = TypeVar("T")
+
+MOST_COMPANIONS = 8
+"""So many accounts are named in one push beside the first: all that a payload of 4 KiB has room for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +51,20 @@ class OutboxRow:
     """What the sender needs beside the rows it reads itself (e.g. the end that a warning announces)."""
     app: str = field(default="", compare=False)
     """The app of its registration: filled in by the store."""
+    provider: str = field(default="", compare=False)
+    """That of all notice targets of its registration, empty where it is not one: filled in by the store."""
 
     def __hash__(self) -> int:
         return hash((self.registration_id, self.generation, self.kind, self.step))
+
+
+class Queue(NamedTuple):
+    """Rows of the outbox that wait for the same push service."""
+
+    lane: Lane
+    app: str
+    provider: str
+    """As the rows were added; empty where their targets are not of one provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +218,10 @@ class Registrations(Protocol):
         """Return all of one installation of an app, whatever the account, whose life has not ended."""
         ...
 
+    def dormant(self, account_id: int) -> list[PushRegistration]:
+        """Return those of an account that have expired and can still be resumed."""
+        ...
+
     def by_sip_instance(self, account_id: int, sip_instance: str) -> PushRegistration | None:
         """Return the one that a REGISTER with this `+sip.instance` means.
 
@@ -279,14 +297,18 @@ class Outbox(Protocol):
         """Add it. False: this (registration, generation, kind, step) was decided before; nothing changes."""
         ...
 
-    def queues(self) -> list[tuple[Lane, str]]:
-        """Return each lane and app of which a row is there, due or not."""
+    def queues(self) -> list[Queue]:
+        """Return each queue of which a row is there, due or not."""
         ...
 
-    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
-        """Return rows of a lane with `not_before` ≤ now and no lease, the earliest deadline first.
+    def due(self, of: Lane | Queue, now: int, limit: int) -> list[OutboxRow]:
+        """Return rows with `not_before` ≤ now and no lease, the earliest deadline first."""
+        ...
 
-        `app`: only that app's; None: of all.
+    def companions(self, row: OutboxRow, now: int, until: int) -> list[OutboxRow]:
+        """Return rows of the same kind for other accounts of the same installation of the app.
+
+        Those with `not_before` ≤ until and no lease at `now`; a few at most, the oldest first.
         """
         ...
 

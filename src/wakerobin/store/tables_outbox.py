@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from wakerobin.core.pushes import LANES, Lane, PushType
-from wakerobin.ports.store import OutboxRow
+from wakerobin.ports.store import MOST_COMPANIONS, OutboxRow, Queue
 from wakerobin.store.session import Row, Session, from_json, to_json
 from wakerobin.store.statements import load
 
@@ -38,23 +38,34 @@ class OutboxTable:
         }
         return self._session.write("outbox", _OUTBOX["add"], values) > 0
 
-    def queues(self) -> list[tuple[Lane, str]]:
-        found: list[tuple[Lane, str]] = []
+    def queues(self) -> list[Queue]:
+        found: list[Queue] = []
         row = self._session.one(_OUTBOX["first_queue"])
         while row is not None:
-            found.append((Lane(row[0]), row[1]))
-            row = self._session.one(_OUTBOX["next_queue"], lane=row[0], app=row[1])
+            found.append(Queue(Lane(row[0]), row[1], row[2]))
+            row = self._session.one(_OUTBOX["next_queue"], lane=row[0], app=row[1], provider=row[2])
         return found
 
-    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
-        if app is None:
-            apps = [app for of, app in self.queues() if of is lane]
-            every = [row for app in apps for row in self.due(lane, now, limit, app)]
+    def due(self, of: Lane | Queue, now: int, limit: int) -> list[OutboxRow]:
+        if isinstance(of, Lane):
+            queues = [queue for queue in self.queues() if queue.lane is of]
+            every = [row for queue in queues for row in self.due(queue, now, limit)]
             return sorted(every, key=lambda row: (row.deadline_at, row.id))[:limit]
         ready = self._session.all(_OUTBOX["ready"], now=now, limit=_FEW)[0][0]
         due = _OUTBOX["due_of_few"] if ready < _FEW else _OUTBOX["due"]
-        rows = self._session.all(due, lane=lane, app=app, now=now, limit=limit)
+        rows = self._session.all(due, lane=of.lane, app=of.app, provider=of.provider, now=now, limit=limit)
         return [_outbox_row(row) for row in rows]
+
+    def companions(self, row: OutboxRow, now: int, until: int) -> list[OutboxRow]:
+        rows = self._session.all(
+            _OUTBOX["companions"],
+            registration_id=row.registration_id,
+            kind=row.kind,
+            now=now,
+            until=until,
+            limit=MOST_COMPANIONS,
+        )
+        return [_outbox_row(one) for one in rows]
 
     def lease(self, row_id: int, until: int) -> None:
         self._session.write("outbox", _OUTBOX["lease"], {"id": row_id, "until": until})
@@ -95,4 +106,5 @@ def _outbox_row(row: Row) -> OutboxRow:
         attempts=row[8],
         payload=from_json(row[9]),
         app=row[10],
+        provider=row[11],
     )

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from wakerobin.core.pushes import LANES, Lane
-from wakerobin.core.values import BindingState, Ended, Life, TargetKind
-from wakerobin.ports.store import OutboxRow, Standing, StoryRow
+from wakerobin.core.values import BindingState, Ended, Life, Purpose, TargetKind
+from wakerobin.ports.store import MOST_COMPANIONS, OutboxRow, Queue, Standing, StoryRow
 from wakerobin.testing.memory_groups import expect_free, through_json
 from wakerobin.testing.memory_tables import Tables
 
@@ -91,19 +91,35 @@ class MemoryOutbox:
         if self._rows.where(lambda other: _decision(other) == key):
             return False
         app = self._all.registration.rows[row.registration_id].app
-        stored = replace(row, id=self._rows.next_id(), payload=through_json(row.payload), app=app)
+        payload, provider = through_json(row.payload), self._provider(row.registration_id)
+        stored = replace(row, id=self._rows.next_id(), payload=payload, app=app, provider=provider)
         self._rows.put(stored.id, stored)
         return True
 
-    def queues(self) -> list[tuple[Lane, str]]:
-        return sorted({(LANES[row.kind], row.app) for row in self._rows.rows.values()})
+    def queues(self) -> list[Queue]:
+        return sorted({_queue(row) for row in self._rows.rows.values()})
 
-    def due(self, lane: Lane, now: int, limit: int, app: str | None = None) -> list[OutboxRow]:
-        rows = self._rows.where(
-            lambda row: LANES[row.kind] is lane and app in (None, row.app) and self._try_at(row) <= now
-        )
+    def due(self, of: Lane | Queue, now: int, limit: int) -> list[OutboxRow]:
+        rows = self._rows.where(lambda row: of in (LANES[row.kind], _queue(row)) and self._try_at(row) <= now)
         first = sorted(rows, key=lambda row: (row.deadline_at, row.id))[:limit]
         return [replace(row, payload=through_json(row.payload)) for row in first]
+
+    def companions(self, row: OutboxRow, now: int, until: int) -> list[OutboxRow]:
+        mine = self._all.registration.rows.get(row.registration_id)
+        if mine is None or not mine.installation:
+            return []
+        wanted = (mine.app, mine.installation, row.kind)
+
+        def is_one(other: OutboxRow) -> bool:
+            theirs = self._all.registration.rows[other.registration_id]
+            return (
+                theirs.id != mine.id
+                and (theirs.app, theirs.installation, other.kind) == wanted
+                and (self._try_at(other) <= now or self._try_at(other) == other.not_before <= until)
+            )
+
+        found = sorted(self._rows.where(is_one), key=lambda other: other.id)
+        return [replace(one, payload=through_json(one.payload)) for one in found[:MOST_COMPANIONS]]
 
     def lease(self, row_id: int, until: int) -> None:
         if row_id in self._rows.rows:
@@ -131,8 +147,19 @@ class MemoryOutbox:
     def next_due(self) -> int | None:
         return min((self._try_at(row) for row in self._rows.rows.values()), default=None)
 
+    def _provider(self, registration_id: int) -> str:
+        shown = self._all.target.where(
+            lambda one: one.registration_id == registration_id and Purpose.NOTICE in one.purposes
+        )
+        providers = {one.provider for one in shown}
+        return providers.pop().value if len(providers) == 1 else ""
+
     def _try_at(self, row: OutboxRow) -> int:
         return max(row.not_before, self._leases.rows.get(row.id, 0))
+
+
+def _queue(row: OutboxRow) -> Queue:
+    return Queue(LANES[row.kind], row.app, row.provider)
 
 
 def _decision(row: OutboxRow) -> tuple[int, int, str, int]:

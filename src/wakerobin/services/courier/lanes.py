@@ -8,18 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.pacing import Breaker
 from wakerobin.core.pushes import LANES, Lane, Outcome, Rejected, Throttled, Unavailable
-from wakerobin.ports.store import OutboxRow, Transaction
+from wakerobin.ports.store import OutboxRow, Queue, Transaction
 from wakerobin.services.courier.around import Around
 from wakerobin.services.courier.carrying import Carrier
-
-Queue: TypeAlias = tuple[Lane, str]
-"""A lane of an app."""
 
 _log = log.get("courier")
 
@@ -35,7 +31,7 @@ _AT_ONCE = 4
 
 
 def _default_caps() -> dict[Lane, int]:
-    return {Lane.NOTICES: 100, Lane.WARNINGS: 200, Lane.RENEWALS: 100}
+    return {Lane.CALLS: 100, Lane.NOTICES: 100, Lane.WARNINGS: 200, Lane.RENEWALS: 100}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +110,18 @@ class Lanes:
             return tx.outbox.queues() if next_due is not None and next_due <= now else []
 
         queues = self._around.store.read(look)
-        queues.sort(key=lambda queue: self._order[queue[0]])
+        queues.sort(key=lambda queue: self._order[queue.lane])
         return {queue: self._room(queue) for queue in queues}
 
     def _room(self, queue: Queue) -> int:
         """Return how many rows of a queue may be taken now; 0 also where so few are not worth it."""
-        lane, app = queue
-        breaker = self._breakers.get(app)
+        breaker = self._breakers.get(queue.app)
         probes = breaker.room(self._around.clock.monotonic()) if breaker else None
         if probes is not None:
-            return max(0, probes - sum(len(out) for (_, other), out in self._out.items() if other == app))
-        cap = self._options.caps[lane]
+            return max(
+                0, probes - sum(len(out) for other, out in self._out.items() if other.app == queue.app)
+            )
+        cap = self._options.caps[queue.lane]
         room = cap - len(self._out.get(queue, ()))
         return room if room * _REFILLS >= cap else 0
 
@@ -133,12 +130,11 @@ class Lanes:
         for queue, room in rooms.items():
             if not room:
                 continue
-            lane, app = queue
             out = self._out.get(queue, set())
-            due = tx.outbox.due(lane, now, room, app)
+            due = tx.outbox.due(queue, now, room)
             if any(row.id in out for row in due):
                 # A row that is out longer than its lease is due again in the store, not here.
-                due = tx.outbox.due(lane, now, room + len(out), app)
+                due = tx.outbox.due(queue, now, room + len(out))
                 due = [row for row in due if row.id not in out][:room]
             for row in due:
                 tx.outbox.lease(row.id, now + self._options.lease)
@@ -190,4 +186,4 @@ class Lanes:
 
 
 def _queue(row: OutboxRow) -> Queue:
-    return LANES[row.kind], row.app
+    return Queue(LANES[row.kind], row.app, row.provider)

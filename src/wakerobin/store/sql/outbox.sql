@@ -1,19 +1,22 @@
 -- add --
 -- Add a push, unless it was decided before.
-INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, app, not_before, try_at, deadline_at,
-  attempts, payload)
+INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, app, provider, not_before, try_at,
+  deadline_at, attempts, payload)
 VALUES (:slot, :registration_id, :generation, :kind, :step, :lane,
-  coalesce((SELECT app FROM registration WHERE id = :registration_id), ''), :not_before, :not_before,
-  :deadline_at, :attempts, :payload)
+  coalesce((SELECT app FROM registration WHERE id = :registration_id), ''),
+  coalesce((SELECT CASE WHEN min(provider) = max(provider) THEN min(provider) ELSE '' END
+    FROM target WHERE registration_id = :registration_id AND instr(purposes, 'notice')), ''),
+  :not_before, :not_before, :deadline_at, :attempts, :payload)
 ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
 
 -- first_queue --
--- Return the first lane and app of which something waits.
-SELECT lane, app FROM outbox ORDER BY lane, app LIMIT 1
+-- Return the first queue of which something waits.
+SELECT lane, app, provider FROM outbox ORDER BY lane, app, provider LIMIT 1
 
 -- next_queue --
--- Return the lane and app after these: one step in the index, however much waits in a queue.
-SELECT lane, app FROM outbox WHERE (lane, app) > (:lane, :app) ORDER BY lane, app LIMIT 1
+-- Return the queue after this one: one step in the index, however much waits in a queue.
+SELECT lane, app, provider FROM outbox WHERE (lane, app, provider) > (:lane, :app, :provider)
+ORDER BY lane, app, provider LIMIT 1
 
 -- ready --
 -- Count pushes that may be tried now, up to a limit.
@@ -21,14 +24,30 @@ SELECT count(*) FROM (SELECT 1 FROM outbox WHERE try_at <= :now LIMIT :limit)
 
 -- due_of_few --
 -- Return what `due` returns where few of many may be tried now, as in an outage: looks at those few.
-SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app,
+  provider
 FROM outbox INDEXED BY outbox_try
-WHERE try_at <= :now AND lane = :lane AND app = :app ORDER BY deadline_at, id LIMIT :limit
+WHERE try_at <= :now AND lane = :lane AND app = :app AND provider = :provider
+ORDER BY deadline_at, id LIMIT :limit
 
 -- due --
--- Return pushes of a lane and app that may be tried now, the earliest deadline first.
-SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app
-FROM outbox WHERE lane = :lane AND app = :app AND try_at <= :now ORDER BY deadline_at, id LIMIT :limit
+-- Return pushes of a queue that may be tried now, the earliest deadline first.
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app,
+  provider
+FROM outbox WHERE lane = :lane AND app = :app AND provider = :provider AND try_at <= :now
+ORDER BY deadline_at, id LIMIT :limit
+
+-- companions --
+-- Return pushes of one kind for other accounts of the same installation that may leave together with it.
+SELECT outbox.id, outbox.slot, outbox.registration_id, generation, kind, step, not_before, deadline_at,
+  attempts, payload, outbox.app, outbox.provider
+FROM registration AS mine
+  JOIN registration AS other
+    ON other.app = mine.app AND other.installation = mine.installation AND other.id <> mine.id
+  JOIN outbox ON outbox.registration_id = other.id
+WHERE mine.id = :registration_id AND mine.installation <> '' AND kind = :kind
+  AND (try_at <= :now OR (try_at = not_before AND not_before <= :until))
+ORDER BY outbox.id LIMIT :limit
 
 -- lease --
 -- Hide a push that is being sent.

@@ -115,6 +115,7 @@ CREATE TABLE outbox (
   step INTEGER NOT NULL,
   lane TEXT NOT NULL,
   app TEXT NOT NULL, -- of the registration
+  provider TEXT NOT NULL, -- of all its notice targets when it was added; empty where it is not one
   not_before INTEGER NOT NULL,
   try_at INTEGER NOT NULL,
   deadline_at INTEGER NOT NULL,
@@ -122,8 +123,8 @@ CREATE TABLE outbox (
   payload TEXT NOT NULL, -- JSON
   UNIQUE (registration_id, generation, kind, step)
 ) STRICT;
-CREATE INDEX outbox_lane ON outbox (lane, app, deadline_at, id, try_at);
-CREATE INDEX outbox_try ON outbox (try_at, lane, app);
+CREATE INDEX outbox_lane ON outbox (lane, app, provider, deadline_at, id, try_at);
+CREATE INDEX outbox_try ON outbox (try_at, lane, app, provider);
 
 CREATE TABLE story (
   id INTEGER PRIMARY KEY,
