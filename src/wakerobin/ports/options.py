@@ -176,6 +176,13 @@ class WebPushOptions:
 
     vapid_key_file: str = _option("", "The private key (PEM, P-256) that subscriptions are bound to.")
     subject: str = _option("", "Whom push services may ask about it, `mailto:` or `https:`.")
+    page: str = _option(
+        "", "What a tap on a notification opens in a browser; empty: the scope of the service worker."
+    )
+    hosts: tuple[str, ...] = _option(
+        (),
+        "Push services of your own, `host` or `host:port`; all others must be public and on port 443.",
+    )
     ca_file: str = _option("", "CA file for push services; empty: the system's.")
 
 
