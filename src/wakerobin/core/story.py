@@ -162,6 +162,24 @@ def _large(details: Details) -> str:
     return f"{said}: {octets} octets." if isinstance(octets, int) else f"{said}."
 
 
+def _until(prefix: str) -> Callable[[Details], str]:
+    def sentence(details: Details) -> str:
+        until = details.get("expires_at")
+        return f"{prefix} until {moment(until)}." if isinstance(until, int) else f"{prefix}."
+
+    return sentence
+
+
+def _revived(details: Details) -> str:
+    return _renewed(details).replace("Renewed", "Revived", 1)
+
+
+def _troubled(details: Details) -> str:
+    refused = details.get("cause") == "refused"
+    said = "The PBX refuses the account" if refused else "The PBX cannot be reached"
+    return _because(f"{said} for so long that the user must hear of it")(details)
+
+
 def _gone(details: Details) -> str:
     reason = str(details.get("reason") or "")
     return f"A push target is gone; the push service says: {reason}." if reason else "A push target is gone."
@@ -191,6 +209,13 @@ _SENTENCES: dict[str, _Sentence] = {
     "ended": _ended,
     "notice-sent": "The user was told that calls no longer arrive.",
     "notice-failed": _because("The user could not be told that calls no longer arrive"),
+    "forgotten": "Nobody resumed it in time; its credentials are erased.",
+    "revived": _revived,
+    "trouble": _troubled,
+    "trouble-over": "The account is registered at the PBX again, and whoever was told of trouble hears it.",
+    "policy-changed": _until("The app's rules were changed; it lives"),
+    "extended": _until("Somebody who runs the server lets it live"),
+    "rewarned": "Somebody who runs the server had its user warned.",
     "target-gone": _gone,
     "target-suspected": _because("A push target may be gone; it is tried for another day"),
     "targets-needed": "Nothing is left that could ring the phone; the user is asked to open the app.",

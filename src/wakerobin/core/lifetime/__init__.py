@@ -1,6 +1,9 @@
 """The life of a push registration: the plan, the machine, and how a life is read."""
 
-from wakerobin.core.lifetime.machine import HELD_CALL_WAIT, NOTICE_TIME, TARGETS_NEEDED_TIME, begin, decide
+from wakerobin.core.lifetime.ending import NOTICE_TIME
+from wakerobin.core.lifetime.firing import HELD_CALL_WAIT
+from wakerobin.core.lifetime.habits import Answering, Habits
+from wakerobin.core.lifetime.machine import TARGETS_NEEDED_TIME, begin, decide
 from wakerobin.core.lifetime.moves import (
     Cease,
     Context,
@@ -9,34 +12,53 @@ from wakerobin.core.lifetime.moves import (
     Effect,
     End,
     Event,
+    Extend,
     Fire,
+    PolicyChanged,
     Proven,
+    Recovered,
     Release,
     RenewalSent,
+    Resume,
+    Rewarn,
     Send,
     TargetsLeft,
     TargetsRestored,
     Tell,
+    Trouble,
+    TroubleEnd,
     Use,
     Void,
     WarningSettled,
 )
 from wakerobin.core.lifetime.plan import (
     LAST_RESORT,
+    REWARN,
+    TROUBLE_NOTICE,
+    TROUBLE_TEXT,
     Ladder,
-    LifetimePolicy,
     PlanEntry,
     PlanKind,
+    earliest_lead,
     ladder,
     plan,
+    rungs_of,
 )
+from wakerobin.core.lifetime.policy import LifetimePolicy, Renewal
+from wakerobin.core.lifetime.quiet import QuietHours
 from wakerobin.core.lifetime.reading import Stage, deadline, grace_end, is_superseded, stage
+from wakerobin.core.lifetime.renewal import Reason
+from wakerobin.core.lifetime.using import Rescue, is_personal, rescue
 
 __all__ = [
     "HELD_CALL_WAIT",
     "LAST_RESORT",
     "NOTICE_TIME",
+    "REWARN",
     "TARGETS_NEEDED_TIME",
+    "TROUBLE_NOTICE",
+    "TROUBLE_TEXT",
+    "Answering",
     "Cease",
     "Context",
     "Decision",
@@ -44,28 +66,44 @@ __all__ = [
     "Effect",
     "End",
     "Event",
+    "Extend",
     "Fire",
+    "Habits",
     "Ladder",
     "LifetimePolicy",
     "PlanEntry",
     "PlanKind",
+    "PolicyChanged",
     "Proven",
+    "QuietHours",
+    "Reason",
+    "Recovered",
     "Release",
+    "Renewal",
     "RenewalSent",
+    "Rescue",
+    "Resume",
+    "Rewarn",
     "Send",
     "Stage",
     "TargetsLeft",
     "TargetsRestored",
     "Tell",
+    "Trouble",
+    "TroubleEnd",
     "Use",
     "Void",
     "WarningSettled",
     "begin",
     "deadline",
     "decide",
+    "earliest_lead",
     "grace_end",
+    "is_personal",
     "is_superseded",
     "ladder",
     "plan",
+    "rescue",
+    "rungs_of",
     "stage",
 ]

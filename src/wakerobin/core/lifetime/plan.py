@@ -7,21 +7,25 @@ import enum
 import functools
 from dataclasses import dataclass
 
-from wakerobin.core.errors import ConfigurationError
-from wakerobin.core.values import Duration
+from wakerobin.core.lifetime.habits import Habits
+from wakerobin.core.lifetime.policy import LifetimePolicy, Renewal
+from wakerobin.core.lifetime.quiet import local_hours
+from wakerobin.core.lifetime.renewal import Moment, Reason, earliest, renewals
+from wakerobin.core.values import Duration, Life
 
-_HOUR = Duration(3600_000)
-_HALF_DAY = Duration(12 * _HOUR)
-_DAY = Duration(24 * _HOUR)
-_TWO_DAYS = Duration(2 * _DAY)
-_WEEK = Duration(7 * _DAY)
-_LONGEST_GRACE = 30 * _DAY
-_MOST_RUNGS = 1000
-_STORY_PAUSES = 168  # of a week: one hour
+_HOUR = 3600_000
+_NOBODY = Habits()
 
+# Steps beyond every ladder, so that they mean the same under another policy: a configuration may change in
+# the middle of a life.
+REWARN = 999_999
+"""The step of a warning that the operator asked for."""
 LAST_RESORT = 1_000_000
-"""The step of the warning of last resort (overdue, or targets needed). Beyond every ladder, so that it
-means the same under another policy: a configuration may change in the middle of a life."""
+"""The step of the warning of last resort (overdue, or targets needed)."""
+TROUBLE_TEXT = 2_000_000
+"""The step of the text that says that the PBX is in the way."""
+TROUBLE_NOTICE = 2_000_001
+"""The step of the notice that it was in the way for too long."""
 
 
 class PlanKind(enum.StrEnum):
@@ -33,44 +37,12 @@ class PlanKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
-    """One planned push: at `at` (epoch milliseconds), `lead` milliseconds before the end."""
+    """One planned push: at `at` (epoch milliseconds), `lead` milliseconds before the end, and why then."""
 
     kind: PlanKind
     at: int
     lead: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifetimePolicy:
-    """How long push registrations of an app live and how they are warned; all in milliseconds.
-
-    Raises ConfigurationError, in words, for numbers that make no life.
-    """
-
-    lifetime: Duration = _WEEK
-    renewal_from: Duration = _DAY
-    renewal_every: Duration = _HOUR
-    warnings: tuple[Duration, ...] = (_HALF_DAY, _HOUR)
-    grace_limit: Duration = _TWO_DAYS
-
-    def __post_init__(self) -> None:
-        for name in ("lifetime", "renewal_from", "renewal_every"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(f"lifetime.{name} must be longer than nothing")
-        if any(not 0 < lead < self.lifetime for lead in self.warnings):
-            raise ConfigurationError(
-                "each of lifetime.warnings must be longer than nothing and shorter than lifetime.lifetime"
-            )
-        if not 0 < self.grace_limit <= _LONGEST_GRACE:
-            raise ConfigurationError("lifetime.grace_limit must be longer than nothing and at most 30d")
-        if _renewal_from(self, self.lifetime, _leads(self, self.lifetime)) > _MOST_RUNGS * self.renewal_every:
-            raise ConfigurationError(
-                f"lifetime.renewal_every is so short that a life has more than {_MOST_RUNGS} renewal pushes"
-            )
-
-    def story_pause(self, lifetime: Duration) -> int:
-        """Return how far apart routine uses are told: an hour in a week."""
-        return lifetime // _STORY_PAUSES
+    reason: Reason = Reason.CONFIGURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +51,13 @@ class Ladder:
 
     leads: tuple[int, ...]
     kinds: tuple[PlanKind, ...]
+    reasons: tuple[Reason, ...]
     renewals: tuple[int, ...]
     """Indexes of the renewals."""
     warnings: tuple[int, ...]
     """Indexes of the warnings; never empty."""
+    smallest_lead: int
+    """The smallest lead that is configured: so long the user has from a warning on, however late it came."""
 
     @property
     def count(self) -> int:
@@ -93,11 +68,6 @@ class Ladder:
     def highest(self) -> int:
         """The lead of the first rung."""
         return self.leads[0]
-
-    @property
-    def smallest_lead(self) -> int:
-        """The lead of the last warning."""
-        return self.leads[self.warnings[-1]]
 
     @property
     def first_warning(self) -> int:
@@ -125,46 +95,118 @@ class Ladder:
         """Return the first renewal at a step or above."""
         return _first_from(self.renewals, step)
 
+    def next_warning(self, step: int) -> int:
+        """Return the first warning at a step or above; the last one where none is left."""
+        found = _first_from(self.warnings, step)
+        return self.last_warning if found is None else found
+
 
 @functools.lru_cache(maxsize=256)
 def ladder(policy: LifetimePolicy, lifetime: Duration) -> Ladder:
-    """Return the ladder of a life of this length.
+    """Return the ladder of a life of this length where neither the night nor habits move it.
 
     Leads above half of it are dropped; where none is left there is one at a quarter. Renewals begin
     early enough that one has been tried before the first warning, and at half of it at the earliest.
     """
-    leads = _leads(policy, lifetime)
-    first = _renewal_from(policy, lifetime, leads)
-    rungs = [(lead, PlanKind.RENEW) for lead in range(first, 0, -policy.renewal_every)]
-    rungs += [(lead, PlanKind.WARNING) for lead in leads]
-    rungs.sort(key=lambda rung: (-rung[0], rung[1] is PlanKind.WARNING))
-    kinds = tuple(kind for _, kind in rungs)
-    return Ladder(
-        leads=tuple(lead for lead, _ in rungs),
-        kinds=kinds,
-        renewals=tuple(i for i, kind in enumerate(kinds) if kind is PlanKind.RENEW),
-        warnings=tuple(i for i, kind in enumerate(kinds) if kind is PlanKind.WARNING),
-    )
+    warnings = tuple(Moment(lead) for lead in policy.leads(lifetime))
+    first = policy.first_renewal(lifetime, policy.leads(lifetime))
+    return _sorted(renewals(policy, lifetime, first, _NOBODY, None), warnings, policy, lifetime)
 
 
-def plan(policy: LifetimePolicy, expires_at: int, lifetime: Duration | None = None) -> tuple[PlanEntry, ...]:
+def rungs_of(life: Life, policy: LifetimePolicy, zone: str) -> Ladder:
+    """Return the ladder of one life: the same in all of a generation while neither policy nor zone change."""
+    if policy.quiet_hours is None and not (life.habits and policy.renewal is Renewal.ADAPTIVE):
+        return ladder(policy, life.lifetime)
+    return _own(policy, life.lifetime, life.habits, zone, life.expires_at)
+
+
+@functools.lru_cache(maxsize=256)
+def earliest_lead(policy: LifetimePolicy, lifetime: Duration) -> int:
+    """Return a lead before which nothing is due, whatever zone and habits."""
+    if policy.quiet_hours is not None:
+        # A night may be longer than it is by the clock, when that is put back.
+        return max(1, lifetime // 2)
+    return earliest(policy, lifetime, policy.first_renewal(lifetime, policy.leads(lifetime)))
+
+
+def plan(
+    policy: LifetimePolicy,
+    expires_at: int,
+    lifetime: Duration | None = None,
+    *,
+    zone: str = "",
+    habits: str = "",
+) -> tuple[PlanEntry, ...]:
     """Return what is planned for a life that ends then; `lifetime` is its own where it is not the app's.
 
     Renewal pushes follow the plan until one works; a warning needs that a renewal was tried in vain.
+    `habits` as the record keeps them.
     """
-    rungs = ladder(policy, policy.lifetime if lifetime is None else lifetime)
+    rungs = _own(policy, policy.lifetime if lifetime is None else lifetime, habits, zone, expires_at)
     return tuple(
-        PlanEntry(kind, expires_at - lead, lead) for lead, kind in zip(rungs.leads, rungs.kinds, strict=True)
+        PlanEntry(kind, expires_at - lead, lead, reason)
+        for lead, kind, reason in zip(rungs.leads, rungs.kinds, rungs.reasons, strict=True)
     )
 
 
-def _leads(policy: LifetimePolicy, lifetime: int) -> tuple[int, ...]:
-    kept = sorted({int(lead) for lead in policy.warnings if lead <= lifetime // 2}, reverse=True)
-    return tuple(kept) or (max(1, lifetime // 4),)
+@functools.lru_cache(maxsize=4096)
+def _own(policy: LifetimePolicy, lifetime: Duration, habits: str, zone: str, expires_at: int) -> Ladder:
+    warnings = _warnings(policy, lifetime, zone, expires_at)
+    first = policy.first_renewal(lifetime, policy.leads(lifetime))
+    needed = warnings[0].lead + policy.renewal_every
+    if warnings[0].reason is Reason.BEFORE_NIGHT and needed > first:
+        first = min(needed, max(1, lifetime // 2))
+
+    def hours(lead: int, count: int, every: int) -> list[int]:
+        return local_hours(zone, expires_at - lead, count, every)
+
+    return _sorted(
+        renewals(policy, lifetime, first, Habits.decode(habits), hours), warnings, policy, lifetime
+    )
 
 
-def _renewal_from(policy: LifetimePolicy, lifetime: int, leads: tuple[int, ...]) -> int:
-    return max(1, min(max(policy.renewal_from, leads[0] + policy.renewal_every), lifetime // 2))
+def _warnings(policy: LifetimePolicy, lifetime: int, zone: str, expires_at: int) -> tuple[Moment, ...]:
+    """Return the leads of the warnings, none of them in the night where that is possible.
+
+    One that would come before half of the life gives way; the last one stays then, and waits for the
+    morning with the end.
+    """
+    leads = policy.leads(lifetime)
+    if policy.quiet_hours is None:
+        return tuple(Moment(lead) for lead in leads)
+    moved: list[Moment] = []
+    for lead in leads:
+        night = policy.quiet_hours.night(zone, expires_at - lead)
+        if night is None or night[0] == expires_at - lead:
+            moved.append(Moment(lead))
+        elif expires_at - night[0] + policy.renewal_every <= lifetime // 2:
+            moved.append(Moment(expires_at - night[0], Reason.BEFORE_NIGHT))
+        elif lead == leads[-1]:
+            moved.append(Moment(lead))
+    return tuple(one for one, after in zip(moved, [*moved[1:], None], strict=True) if not _is_one(one, after))
+
+
+def _is_one(one: Moment, after: Moment | None) -> bool:
+    """Whether a warning is left out because the night moved it and the next one together."""
+    if after is None or Reason.BEFORE_NIGHT not in (one.reason, after.reason):
+        return False
+    return one.lead - after.lead <= _HOUR
+
+
+def _sorted(
+    renewed: tuple[Moment, ...], warned: tuple[Moment, ...], policy: LifetimePolicy, lifetime: int
+) -> Ladder:
+    rungs = [(one, PlanKind.RENEW) for one in renewed] + [(one, PlanKind.WARNING) for one in warned]
+    rungs.sort(key=lambda rung: (-rung[0].lead, rung[1] is PlanKind.WARNING))
+    kinds = tuple(kind for _, kind in rungs)
+    return Ladder(
+        leads=tuple(one.lead for one, _ in rungs),
+        kinds=kinds,
+        reasons=tuple(one.reason for one, _ in rungs),
+        renewals=tuple(i for i, kind in enumerate(kinds) if kind is PlanKind.RENEW),
+        warnings=tuple(i for i, kind in enumerate(kinds) if kind is PlanKind.WARNING),
+        smallest_lead=policy.leads(lifetime)[-1],
+    )
 
 
 def _last_below(indexes: tuple[int, ...], step: int) -> int | None:

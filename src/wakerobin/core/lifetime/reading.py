@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 
 from wakerobin.core.lifetime.moves import Downtime
-from wakerobin.core.lifetime.plan import LAST_RESORT, LifetimePolicy, ladder
-from wakerobin.core.pushes import PushType
+from wakerobin.core.lifetime.plan import LAST_RESORT, REWARN, TROUBLE_NOTICE, rungs_of
+from wakerobin.core.lifetime.policy import LifetimePolicy
+from wakerobin.core.pushes import OUTLIVES_USE, PushType
 from wakerobin.core.values import Ended, Life
 
 
@@ -17,40 +18,50 @@ class Stage(enum.StrEnum):
     RENEWING = "renewing"
     WARNED = "warned"
     EXPIRED = "expired"
+    DORMANT = "dormant"
     ENDED = "ended"
 
 
-def stage(life: Life, policy: LifetimePolicy, *, warnable: bool = True) -> Stage:
+_ENDS = {Ended.EXPIRED: Stage.EXPIRED, Ended.DORMANT: Stage.DORMANT}
+
+
+def stage(life: Life, policy: LifetimePolicy, *, warnable: bool = True, zone: str = "") -> Stage:
     """Return what people read of a life's step; a phone that shows no warning is never `warned`."""
     if life.ended is not None:
-        return Stage.EXPIRED if life.ended is Ended.EXPIRED else Stage.ENDED
+        return _ENDS.get(life.ended, Stage.ENDED)
     if life.step == 0:
         return Stage.ACTIVE
-    rungs = ladder(policy, life.lifetime)
+    rungs = rungs_of(life, policy, zone)
     return Stage.WARNED if warnable and life.step > rungs.first_warning else Stage.RENEWING
 
 
-def is_superseded(
-    life: Life, kind: PushType, generation: int, step: int, now: int, policy: LifetimePolicy
+def is_superseded(  # noqa: PLR0913 - what names the push, and what decides about it
+    life: Life, kind: PushType, generation: int, step: int, now: int, policy: LifetimePolicy, zone: str = ""
 ) -> bool:
     """Whether a push that was decided must not leave any more. Asked right before the socket.
 
-    Newer than the row are: a use, the end, a later warning, and for renewals the next one's moment.
+    Newer than the row are: a use, the end, a later warning, trouble that is over or back, and for renewals
+    the next one's moment.
     """
+    if kind in OUTLIVES_USE:
+        return life.ended is not None
     if generation < life.generation:
         return True
     if life.ended is not None:
-        return kind is not PushType.EXPIRED
-    rungs = ladder(policy, life.lifetime)
+        return not _is_notice(kind, step)
     match kind:
         case PushType.RENEW:
+            rungs = rungs_of(life, policy, zone)
             later = rungs.next_renewal(step + 1)
             return life.step > LAST_RESORT or (
                 later is not None and life.expires_at - rungs.leads[later] <= now
             )
         case PushType.EXPIRY_WARNING:
-            latest = LAST_RESORT if life.step > LAST_RESORT else rungs.last_warning_before(life.step)
-            return life.warning_settled or (latest is not None and step < latest)
+            return step != REWARN and _is_later_warning_decided(life, step, policy, zone)
+        case PushType.REGISTRATION_TROUBLE:
+            return not life.trouble_told_at
+        case PushType.REGISTRATION_TROUBLE_OVER:
+            return life.trouble_told_at > 0
         case _:
             return False
 
@@ -68,9 +79,27 @@ def deadline(life: Life, step: int, decided: int, policy: LifetimePolicy, downti
 
 def grace_end(life: Life, policy: LifetimePolicy, downtime: Downtime) -> int:
     """Return when a life stops waiting for its last warning (law 3); downtime does not count."""
-    began = max(life.expires_at, life.warning_tried_at)
-    end = began + policy.grace_limit
+    return extended(max(life.expires_at, life.warning_tried_at), policy.grace_limit, downtime)
+
+
+def extended(began: int, limit: int, downtime: Downtime) -> int:
+    """Return when a time limit is over that does not count while the server was not running."""
+    end = began + limit
     for down, up in downtime:
         if up > began and down < end:
             end += up - max(down, began)
     return end
+
+
+def _is_notice(kind: PushType, step: int) -> bool:
+    if kind is PushType.REGISTRATION_TROUBLE:
+        return step == TROUBLE_NOTICE
+    return kind is PushType.EXPIRED
+
+
+def _is_later_warning_decided(life: Life, step: int, policy: LifetimePolicy, zone: str) -> bool:
+    if life.step > LAST_RESORT:
+        latest: int | None = LAST_RESORT
+    else:
+        latest = rungs_of(life, policy, zone).last_warning_before(life.step)
+    return life.warning_settled or (latest is not None and step < latest)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from wakerobin.core.lifetime import Context, Downtime, LifetimePolicy
-from wakerobin.core.values import SILENCE, Purpose, Silence, TargetKind
+from wakerobin.core.errors import ConfigurationError
+from wakerobin.core.lifetime import Context, Downtime, LifetimePolicy, QuietHours, Renewal
+from wakerobin.core.values import SILENCE, Duration, Platform, Purpose, Silence, TargetKind
 from wakerobin.ports.options import LifetimeOptions
 from wakerobin.ports.store import Standing
 
@@ -22,7 +23,24 @@ class Surroundings:
 
 def policy_of(options: LifetimeOptions) -> LifetimePolicy:
     """Return the policy that `[apps.NAME.lifetime]` describes. Raises ConfigurationError in words."""
-    return LifetimePolicy(**{field.name: getattr(options, field.name) for field in fields(LifetimePolicy)})
+    if options.renewal not in (Renewal.ADAPTIVE, Renewal.LADDER):
+        raise ConfigurationError("lifetime.renewal must be `adaptive` or `ladder`")
+    if options.at_end not in ("forget", "dormant"):
+        raise ConfigurationError("lifetime.at_end must be `forget` or `dormant`")
+    return LifetimePolicy(
+        lifetime=options.lifetime,
+        renewal_from=options.renewal_from,
+        renewal_every=options.renewal_every,
+        warnings=options.warnings,
+        grace_limit=options.grace_limit,
+        renewal=Renewal(options.renewal),
+        lifetime_min=options.lifetime_min,
+        lifetime_max=options.lifetime_max,
+        unregistered_limit=options.unregistered_limit,
+        quiet_hours=QuietHours.parse(options.quiet_hours),
+        dormant_for=options.dormant_for if options.at_end == "dormant" else Duration(0),
+        monthly_note=options.monthly_note,
+    )
 
 
 def is_warnable(capabilities: Mapping[str, bool], kinds: Iterable[TargetKind]) -> bool:
@@ -46,4 +64,7 @@ def context_of(standing: Standing, around: Surroundings = Surroundings()) -> Con
         has_call_target=any(Purpose.CALL in kind.purposes for kind in standing.kinds),
         is_proven=standing.proven,
         downtime=around.downtime,
+        zone=standing.time_zone,
+        is_registered=standing.is_registered,
+        is_android=standing.platform is Platform.ANDROID,
     )
