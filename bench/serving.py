@@ -14,7 +14,7 @@ from wakerobin.net.clock import SystemClock
 from wakerobin.ports.options import Options, StoreOptions
 from wakerobin.server import Folders, Server
 from wakerobin.server.building import Rooms
-from wakerobin.server.server import SECRET, SECRET_OCTETS
+from wakerobin.server.secret import SECRET, SECRET_OCTETS
 from wakerobin.store import open_store
 
 

@@ -8,11 +8,25 @@ from wakerobin.cli.failures import Failure
 from wakerobin.cli.flags import Configured, configured
 from wakerobin.cli.show import JSON, print_details, print_events, print_json, print_table, when
 from wakerobin.cli.sources import Json, Source, source
+from wakerobin.settings import parse_duration
+
+_COUNTED = {
+    "saved-silently": "saved silently",
+    "saved-by-warning": "by a warning",
+    "ended-by-neglect": "ended: neglect",
+    "ended-by-uninstall": "uninstall",
+    "ended-by-trouble": "PBX",
+    "ended-deleted": "deleted",
+    "warnings": "warnings",
+    "renewal-pushes": "renewal pushes",
+}
+"""What is shown of the counts, and the heads of its columns."""
+_LONGEST_S = 400 * 86_400
 
 
 @click.group()
 def registrations() -> None:
-    """Show and end push registrations."""
+    """Show, extend, warn and end push registrations."""
 
 
 @registrations.command("list")
@@ -84,6 +98,62 @@ def delete(configuration: Configured, id_: str, yes: bool) -> None:  # noqa: FBT
         if not asked.end(id_):
             raise _unknown(id_)
     click.echo("Ended.")
+
+
+@registrations.command()
+@click.argument("id_", metavar="ID")
+@click.option(
+    "--by",
+    default="7d",
+    show_default=True,
+    metavar="DURATION",
+    help="For how long from now, such as 12h or 30d.",
+)
+@configured("store")
+def extend(configuration: Configured, id_: str, by: str) -> None:
+    """Let one live longer, as if its phone had been used."""
+    seconds = _seconds(by)
+    with source(configuration.options) as asked:
+        found = _known(asked.extend(id_, seconds), id_)
+    click.echo(f"It lives until {when(found['expires_at'])}.")
+
+
+@registrations.command()
+@click.argument("id_", metavar="ID")
+@configured("store")
+def warn(configuration: Configured, id_: str) -> None:
+    """Warn the user of one now that it will end; its end stays as it is."""
+    with source(configuration.options) as asked:
+        found = _known(asked.warn(id_), id_)
+    click.echo(f"The warning is on its way. It lives until {when(found['expires_at'])}.")
+
+
+@registrations.command()
+@click.option("--days", default=30, type=click.IntRange(1, 400), show_default=True, help="How far back.")
+@JSON
+@configured("store")
+def stats(configuration: Configured, days: int, as_json: bool) -> None:  # noqa: FBT001
+    """Count lives saved and ended, by app and platform: silently, by a warning, by neglect and more."""
+    with source(configuration.options) as asked:
+        found = asked.statistics(days)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one["app"], one["platform"], *(one["counts"].get(name, 0) for name in _COUNTED))
+        for one in found["lives"]
+    ]
+    print_table(("app", "platform", *_COUNTED.values()), rows, "Nothing was counted yet.")
+
+
+def _seconds(text: str) -> int:
+    try:
+        seconds = parse_duration(text) // 1000
+    except ValueError as error:
+        raise click.UsageError(f"--by: {error}") from None
+    if not 1 <= seconds <= _LONGEST_S:
+        raise click.UsageError("--by: between a second and 400 days")
+    return seconds
 
 
 def _page(asked: Source, after: int, limit: int, aor: str) -> Json:

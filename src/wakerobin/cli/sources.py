@@ -20,6 +20,7 @@ from wakerobin.ports.options import Options
 Json: TypeAlias = dict[str, Any]
 
 PATIENCE_S = 30
+_OTHER_VERSION = "the server that runs is of another version; use its own command line"
 
 
 class Source(Protocol):
@@ -39,6 +40,26 @@ class Source(Protocol):
 
     def end(self, public_id: str) -> bool:
         """End it."""
+        ...
+
+    def extend(self, public_id: str, by_s: int) -> Json | None:
+        """Let it live for so many seconds from now."""
+        ...
+
+    def warn(self, public_id: str) -> Json | None:
+        """Warn its user now."""
+        ...
+
+    def statistics(self, days: int) -> Json:
+        """Return what became of lives in the last days."""
+        ...
+
+    def alarms(self) -> Json:
+        """Return what a person has to mend."""
+        ...
+
+    def import_lines(self, lines: list[Json]) -> list[dict[str, str]]:
+        """Take in accounts and return what became of each."""
         ...
 
     def calls(self, limit: int) -> Json:
@@ -93,6 +114,30 @@ class Running:
         status, _ = self._request("DELETE", f"/v1/admin/registrations/{quote(public_id, safe='')}")
         return status == 202
 
+    def extend(self, public_id: str, by_s: int) -> Json | None:
+        """See `Source`."""
+        return self._post(f"/v1/admin/registrations/{quote(public_id, safe='')}/extend", {"by_s": by_s})
+
+    def warn(self, public_id: str) -> Json | None:
+        """See `Source`."""
+        return self._post(f"/v1/admin/registrations/{quote(public_id, safe='')}/warn", {})
+
+    def statistics(self, days: int) -> Json:
+        """See `Source`."""
+        return self._expect(f"/v1/admin/statistics?{urlencode({'days': days})}")
+
+    def alarms(self) -> Json:
+        """See `Source`."""
+        return self._expect("/v1/admin/alarms")
+
+    def import_lines(self, lines: list[Json]) -> list[dict[str, str]]:
+        """See `Source`."""
+        found = self._post("/v1/admin/accounts/import", {"lines": lines})
+        if found is None:
+            raise Failure(_OTHER_VERSION)
+        results: list[dict[str, str]] = found["lines"]
+        return results
+
     def calls(self, limit: int) -> Json:
         """See `Source`."""
         return self._expect(f"/v1/admin/calls?{urlencode({'limit': limit})}")
@@ -104,17 +149,22 @@ class Running:
     def _expect(self, path: str) -> Json:
         found = self._get(path)
         if found is None:
-            raise Failure("the server that runs is of another version; use its own command line")
+            raise Failure(_OTHER_VERSION)
         return found
 
     def _get(self, path: str) -> Json | None:
         status, body = self._request("GET", path)
         return body if status == 200 else None
 
-    def _request(self, method: str, path: str) -> tuple[int, Json]:
+    def _post(self, path: str, body: Json) -> Json | None:
+        status, answer = self._request("POST", path, json.dumps(body))
+        return answer if status == 200 else None
+
+    def _request(self, method: str, path: str, content: str | None = None) -> tuple[int, Json]:
         connection = _UnixConnection(self._path)
         try:
-            connection.request(method, path)
+            headers = {"Content-Type": "application/json"} if content is not None else {}
+            connection.request(method, path, content, headers)
             response = connection.getresponse()
             text = response.read()
             body: Json = json.loads(text) if text else {}

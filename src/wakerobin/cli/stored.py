@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 
 from wakerobin.core.lifetime import LifetimePolicy
@@ -11,10 +12,14 @@ from wakerobin.net.clock import SystemClock
 from wakerobin.ports.options import Options
 from wakerobin.server import Folders
 from wakerobin.server.policies import lifetime_policies
+from wakerobin.server.secret import server_secret
+from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import BindingStatus
 from wakerobin.services.lives import Lives
 from wakerobin.store import open_store
+from wakerobin.web.admin.importing import import_lines
 from wakerobin.web.admin.inspection import Inspection, Json
+from wakerobin.web.admin.operations import Operations
 
 
 class Stored:
@@ -31,6 +36,11 @@ class Stored:
         self._store = open_store(options.store, folders.data, folders.key_file, clock)
         lives = Lives(self._store, clock, lambda app: policies.get(app, default), lambda _: False)
         self._inspection = Inspection(self._store, lives, _as_stored)
+        self._operations = Operations(self._store, clock, lives)
+        key = runner.run(server_secret(self._store, os.urandom))
+        self._importing = Importing(
+            store=self._store, clock=clock, entropy=os.urandom, key=key, lives=lives, apps=options.apps
+        )
 
     def close(self) -> None:
         """Give the data folder free."""
@@ -50,7 +60,27 @@ class Stored:
 
     def end(self, public_id: str) -> bool:
         """See `Source`."""
-        return self._runner.run(self._inspection.end(public_id))
+        return self._runner.run(self._operations.end(public_id))
+
+    def extend(self, public_id: str, by_s: int) -> Json | None:
+        """See `Source`."""
+        return self._runner.run(self._operations.extend(public_id, by_s))
+
+    def warn(self, public_id: str) -> Json | None:
+        """See `Source`."""
+        return self._runner.run(self._operations.warn(public_id))
+
+    def statistics(self, days: int) -> Json:
+        """See `Source`."""
+        return self._operations.statistics(days)
+
+    def alarms(self) -> Json:
+        """See `Source`."""
+        return self._operations.alarms()
+
+    def import_lines(self, lines: list[Json]) -> list[dict[str, str]]:
+        """See `Source`."""
+        return self._runner.run(import_lines(self._importing, lines))
 
     def calls(self, limit: int) -> Json:
         """See `Source`."""

@@ -14,18 +14,15 @@ from wakerobin.core.ids import Entropy
 from wakerobin.net.clock import SystemClock
 from wakerobin.net.wheel import Wheel
 from wakerobin.ports.options import Options
-from wakerobin.ports.store import Store
 from wakerobin.server.building import Ground, Rooms, build
 from wakerobin.server.folders import Folders
 from wakerobin.server.listening import Listening
+from wakerobin.server.secret import server_secret
 from wakerobin.server.web_context import web_context
 from wakerobin.store import open_store
 from wakerobin.web import make_admin, make_api
 
 _log = log.get("server")
-
-SECRET = "server-secret"  # noqa: S105 - the name under which the store keeps it
-SECRET_OCTETS = 32
 
 SWITCH_INTERVAL_S = 0.0005
 """The writer thread shares the interpreter with the calls: it has to give way often."""
@@ -72,7 +69,7 @@ class Server:
         store = open_store(self.options.store, self.folders.data, self.folders.key_file, clock)
         self.remarks = store.remarks
         try:
-            key = await _server_secret(store, self._entropy)
+            key = await server_secret(store, self._entropy)
             ground = Ground(
                 options=self.options,
                 store=store,
@@ -138,13 +135,3 @@ async def _watched(room: str, work: Coroutine[Any, Any, None]) -> None:
     except Exception as fault:
         _log.error("room_ended", room=room, reason=repr(fault), exc_info=True)
         raise
-
-
-async def _server_secret(store: Store, entropy: Entropy) -> bytes:
-    """Return the secret from which tokens, hashes and ids are derived; made once, sealed by the vault."""
-    known = store.read(lambda tx: tx.kept.get(SECRET))
-    if known is not None:
-        return known
-    made = entropy(SECRET_OCTETS)
-    await store.transact(lambda tx: tx.kept.put(SECRET, made))
-    return made

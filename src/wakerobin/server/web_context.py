@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wakerobin.server.building import Rooms
+from wakerobin.services.enrolment.importing import Importing
 from wakerobin.web.context import WebContext
 
 
@@ -18,6 +19,14 @@ def web_context(rooms: Rooms, is_ready: Callable[[], bool]) -> WebContext:
         endpoint=rooms.endpoint,
         access=rooms.access,
         enrolment=rooms.enrolment,
+        importing=Importing(
+            store=ground.store,
+            clock=ground.clock,
+            entropy=ground.entropy,
+            key=ground.key,
+            lives=rooms.lives,
+            apps=ground.options.apps,
+        ),
         lives=rooms.lives,
         fleet=rooms.fleet,
         switchboard=rooms.switchboard,

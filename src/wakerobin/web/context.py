@@ -13,6 +13,7 @@ from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store
 from wakerobin.services.enrolment import Access, Enrolment
+from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.lives import Lives
 from wakerobin.services.switchboard import Switchboard
@@ -28,6 +29,7 @@ class WebContext:
     endpoint: Endpoint
     access: Access
     enrolment: Enrolment
+    importing: Importing
     lives: Lives
     fleet: Fleet
     switchboard: Switchboard

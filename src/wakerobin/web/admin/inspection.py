@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from wakerobin.core.story import readable, words
-from wakerobin.core.values import Account, Ended, PushRegistration
+from wakerobin.core.values import Account, PushRegistration
 from wakerobin.ports.store import CallRecord, Store, StoryRow, Transaction
 from wakerobin.services import story
 from wakerobin.services.fleet import BindingStatus
@@ -62,14 +62,6 @@ class Inspection:
             return {"events": _told(tx.stories.of(story.of_registration(found.id)))}
 
         return self._store.read(read)
-
-    async def end(self, public_id: str) -> bool:
-        """End it as its app can. False: there is none."""
-        found = self._store.read(lambda tx: tx.registrations.by_public_id(public_id))
-        if found is None:
-            return False
-        await self._lives.end(found.id, Ended.DELETED)
-        return True
 
     def calls(self, limit: int = 50) -> Json:
         """Return calls, the newest first."""

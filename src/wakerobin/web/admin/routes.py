@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
 
+from wakerobin.web.admin.importing import ImportFields, import_lines
 from wakerobin.web.admin.inspection import MOST, Inspection, Json
+from wakerobin.web.admin.operations import Operations
+from wakerobin.web.api.fields import Fields
 from wakerobin.web.context import Context
 from wakerobin.web.problems import Action, plain_response
 
@@ -17,7 +21,12 @@ async def _inspection(context: Context) -> Inspection:
     return Inspection(context.store, context.lives, lambda account: context.fleet.status(account.id))
 
 
+async def _operations(context: Context) -> Operations:
+    return Operations(context.store, context.clock, context.lives)
+
+
 Inspected = Annotated[Inspection, Depends(_inspection)]
+Operated = Annotated[Operations, Depends(_operations)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 
@@ -42,9 +51,45 @@ async def timeline(public_id: str, inspection: Inspected) -> Json | Response:
 
 
 @router.delete("/registrations/{public_id}")
-async def end(public_id: str, inspection: Inspected) -> Response:
+async def end(public_id: str, operations: Operated) -> Response:
     """End it."""
-    return Response(status_code=202) if await inspection.end(public_id) else _nothing()
+    return Response(status_code=202) if await operations.end(public_id) else _nothing()
+
+
+class ExtendFields(Fields):
+    """`POST …/extend`."""
+
+    by_s: Annotated[int, Field(ge=1, le=400 * 86_400)]
+
+
+@router.post("/registrations/{public_id}/extend", response_model=None)
+async def extend(public_id: str, fields: ExtendFields, operations: Operated) -> Json | Response:
+    """Let it live for so many seconds from now."""
+    return await operations.extend(public_id, fields.by_s) or _nothing()
+
+
+@router.post("/registrations/{public_id}/warn", response_model=None)
+async def warn(public_id: str, operations: Operated) -> Json | Response:
+    """Warn its user now."""
+    return await operations.warn(public_id) or _nothing()
+
+
+@router.get("/statistics")
+async def statistics(operations: Operated, days: Annotated[int, Query(ge=1, le=400)] = 30) -> Json:
+    """Count what became of lives, by app and platform."""
+    return operations.statistics(days)
+
+
+@router.get("/alarms")
+async def alarms(operations: Operated) -> Json:
+    """List what a person has to mend."""
+    return operations.alarms()
+
+
+@router.post("/accounts/import")
+async def import_accounts(fields: ImportFields, context: Context) -> Json:
+    """Take in accounts of a file, some lines at a time; what was taken in before stays as it is."""
+    return {"lines": await import_lines(context.importing, fields.lines)}
 
 
 @router.get("/calls")
