@@ -7,9 +7,11 @@ import sys
 import click
 
 import wakerobin
+from wakerobin.cli.accounts import accounts
 from wakerobin.cli.calls import calls
 from wakerobin.cli.registrations import registrations
 from wakerobin.cli.serve import serve
+from wakerobin.cli.simulate import simulate
 
 _EPILOG = (
     "Exit codes: 0 done, 1 not found or failed, 2 usage or configuration, "
@@ -31,7 +33,7 @@ def demo() -> None:
     sys.exit(run())
 
 
-for _command in (serve, demo, registrations, calls):
+for _command in (serve, demo, simulate, registrations, accounts, calls):
     wakerobin_command.add_command(_command)
 
 
