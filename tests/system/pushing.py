@@ -48,6 +48,7 @@ def target(token: str = TOKEN, **changes: object) -> PushTarget:
         "purposes": frozenset(Purpose),
         "token": Secret(token),
         "reported_at": 0,
+        "accepted_at": 1,
     }
     return PushTarget(**(values | changes))  # type: ignore[arg-type]  # the tests change one field at a time
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
+"""Names in lower case, first the pseudo ones of HTTP/2 (`:method`, `:scheme`, `:authority`, `:path`)."""
+
+MOST_BODY: Final = 8192
+"""So many octets of an answer are read; no push service has more to say than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Answer:
     headers: dict[str, str]
     """Names in lower case."""
     body: bytes
-    """At most 16 KiB of it; what is longer is cut."""
+    """At most `MOST_BODY` octets; what is longer is cut."""
     connection: int = 0
 
 
@@ -38,7 +42,8 @@ class Request:
 
     `deadline` is monotonic seconds. `is_urgent`: it goes over the call connections and is never paced.
     `may_repeat`: the receiver tells copies apart, so it may go out a second time where nobody can
-    know whether the first was processed.
+    know whether the first was processed. `is_on_trial`: an urgent one that may be held against the
+    connection, and therefore never goes over those of calls.
     """
 
     headers: Headers
@@ -47,6 +52,7 @@ class Request:
     on_done: Callable[[Result], None]
     is_urgent: bool = False
     may_repeat: bool = False
+    is_on_trial: bool = False
     is_wanted: Callable[[], bool] | None = None
     """Asked before it leaves, if it had to wait; None: it is wanted until its deadline."""
 

@@ -1,17 +1,15 @@
 """One HTTP/2 connection to a push service: an asyncio protocol around the sans-IO `h2`.
 
-It keeps the promises that a push needs: each request it took ends in exactly one result, which says
-whether the peer certainly did not process it; nothing on it waits without an end, because the owner
-sweeps it; and after a GOAWAY the streams that the peer still serves go on.
+After a GOAWAY the streams that the peer still serves go on, those that it has not touched end as
+certainly not processed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -30,34 +28,14 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 from hpack import Encoder, HeaderTuple, NeverIndexedHeaderTuple
 
-from wakerobin.push.connection.exchange import Answer, Failure, Headers, Request, Result
+from wakerobin.push.connection.connection import Connection, Owner
+from wakerobin.push.connection.exchange import MOST_BODY, Answer, Failure, Headers, Request
 from wakerobin.push.connection.frames import FrameReader, FrameSizeError, GoAway
 
-_MOST_BODY = 16384
 _MOST_STREAMS = 1000
 # RFC 9113 5.1.1 ends stream ids at 2**31; leaving half-way never meets that edge.
 _LAST_STREAM_ID = 2**30
 _NEVER_INDEXED = frozenset({":path", "authorization", "apns-id"})
-
-
-class Owner(Protocol):
-    """Whoever opened the connection and gives it requests."""
-
-    def has_room(self, connection: Http2Connection) -> None:
-        """It can take a request: it has become ready, or something ended, or the peer allows more."""
-        ...
-
-    def ended(self, connection: Http2Connection, request: Request, result: Result) -> None:
-        """A request that the connection took has ended."""
-        ...
-
-    def leaves(self, connection: Http2Connection, reason: str) -> None:
-        """It takes no more requests and closes when its last one ended; `closed` may follow at once."""
-        ...
-
-    def closed(self, connection: Http2Connection, reason: str) -> None:
-        """It is no more; all its requests have ended before."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -82,27 +60,13 @@ class _PlainEncoder(Encoder):
         return super().encode(headers, huffman=False)
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(Connection):
     """A connection after TLS. `ready` resolves with the peer's first SETTINGS."""
 
     def __init__(self, owner: Owner, number: int, monotonic: Callable[[], float]) -> None:
-        self.number = number
-        self.is_leaving = False
-        self.is_closed = False
-        self.reason = ""
-        """Why it is leaving or closed."""
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = loop.create_future()
-        self.finished: asyncio.Future[None] = loop.create_future()
-        """Resolves when the socket is closed."""
-        self.heard_at = monotonic()
-        self._owner = owner
-        self._monotonic = monotonic
-        self._loop = loop
-        self._transport: asyncio.Transport | None = None
+        super().__init__(owner, number, monotonic)
         self._frames = FrameReader()
         self._exchanges: dict[int, _Exchange] = {}
-        self._is_paused = False
         self._flush_is_planned = False
         self._pinged_at = 0.0
         self._h2 = H2Connection(
@@ -180,39 +144,7 @@ class Http2Connection(asyncio.Protocol):
         """Whether a PING of before that moment is unanswered."""
         return 0.0 < self._pinged_at <= moment
 
-    def leave(self, reason: str) -> None:
-        """Take no more requests, let those on their way finish, then close."""
-        if self.is_leaving or self.is_closed:
-            return
-        self.is_leaving = True
-        self._owner.leaves(self, reason)
-        self._close_when_empty(reason)
-
-    def close(self, reason: str) -> None:
-        """Say goodbye and close; requests on their way end as unknown."""
-        if self.is_closed:
-            return
-        with contextlib.suppress(H2Error):  # it broke the protocol before: nobody to say goodbye to
-            self._h2.close_connection()
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
-        self._end(reason)
-
-    def abort(self, reason: str) -> None:
-        """Close without a word: the peer is dead or broke the rules."""
-        if self._transport is not None:
-            self._transport.abort()
-        self._end(reason)
-
     # The side of the socket.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TLS is done: send the preface."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._h2.initiate_connection()
-        self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Read frames; a broken one ends the connection."""
@@ -237,21 +169,19 @@ class Http2Connection(asyncio.Protocol):
         elif self.is_free:
             self._owner.has_room(self)
 
-    def pause_writing(self) -> None:
-        """The kernel takes no more: neither do we."""
-        self._is_paused = True
+    def _begin(self) -> None:
+        self._h2.initiate_connection()
+        self._flush()
 
-    def resume_writing(self) -> None:
-        """The kernel takes octets again."""
-        self._is_paused = False
-        if self.is_free:
-            self._owner.has_room(self)
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(H2Error):  # it broke the protocol before: nobody to say goodbye to
+            self._h2.close_connection()
+        self._flush()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed: whatever is unanswered ends."""
-        self._end(f"connection lost: {exc or 'closed by the peer'}")
-        if not self.finished.done():
-            self.finished.set_result(None)
+    def _end_requests(self, reason: str) -> None:
+        exchanges, self._exchanges = self._exchanges, {}
+        for exchange in exchanges.values():
+            self._owner.ended(self, exchange.request, exchange.failure(reason))
 
     # What comes in.
 
@@ -290,7 +220,7 @@ class Http2Connection(asyncio.Protocol):
         self._h2.acknowledge_received_data(event.flow_controlled_length or 0, stream_id)
         exchange = self._exchanges.get(stream_id)
         if exchange is not None:
-            exchange.body += (event.data or b"")[: _MOST_BODY - len(exchange.body)]
+            exchange.body += (event.data or b"")[: MOST_BODY - len(exchange.body)]
 
     def _on_end(self, stream_id: int) -> None:
         exchange = self._exchanges.pop(stream_id, None)
@@ -346,26 +276,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_is_planned = False
-        data = self._h2.data_to_send()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def _close_when_empty(self, reason: str) -> None:
-        if not self._exchanges:
-            self.close(reason)
-
-    def _end(self, reason: str) -> None:
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self.reason = reason = self.reason or reason
-        if not self.ready.done():
-            self.ready.set_exception(ConnectionError(reason))
-            self.ready.exception()  # whoever does not await it any more is not to be warned about it
-        exchanges, self._exchanges = self._exchanges, {}
-        for exchange in exchanges.values():
-            self._owner.ended(self, exchange.request, exchange.failure(reason))
-        self._owner.closed(self, reason)
+        self._write(self._h2.data_to_send())
 
 
 def _marked(headers: Headers) -> list[HeaderTuple]:

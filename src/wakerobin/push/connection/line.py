@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from wakerobin.core.ids import Entropy
 from wakerobin.core.pacing import Backoff
 from wakerobin.ports.clock import Clock, Timer, Timers
+from wakerobin.push.connection.connection import Connection
 from wakerobin.push.connection.exchange import Request, Result
+from wakerobin.push.connection.http1 import Http1Connection
 from wakerobin.push.connection.http2 import Http2Connection
-from wakerobin.push.connection.origin import Origin, Resolve, system_resolve
+from wakerobin.push.connection.origin import Origin, Place, Resolve, system_resolve
 
 _BACKOFF = Backoff(first_s=0.05, most_s=30.0)
 # With a call waiting, the pause between two attempts is this at most.
@@ -29,6 +31,8 @@ class Surroundings:
     timers: Timers
     entropy: Entropy
     resolve: Resolve = system_resolve
+    on_date: Callable[[int], None] | None = None
+    """Hears what time it is in the eyes of a push service, epoch milliseconds, now and then."""
 
     def jitter(self) -> float:
         """Return a random number from 0 to 1."""
@@ -46,30 +50,45 @@ class LineOwner(Protocol):
         """An attempt to open it failed; another one follows by itself."""
         ...
 
-    def has_room(self, connection: Http2Connection) -> None:
+    def is_in_use(self, address: str) -> bool:
+        """Whether another connection goes there."""
+        ...
+
+    def has_room(self, connection: Connection) -> None:
         """Its connection can take a request."""
         ...
 
-    def ended(self, connection: Http2Connection, request: Request, result: Result) -> None:
+    def ended(self, connection: Connection, request: Request, result: Result) -> None:
         """A request has ended on a connection that is or was the line's."""
         ...
 
-    def line_left(self, line: Line, connection: Http2Connection) -> None:
+    def line_left(self, line: Line, connection: Connection) -> None:
         """The connection takes no more requests; it may still be finishing some."""
         ...
 
-    def connection_closed(self, connection: Http2Connection, reason: str) -> None:
+    def connection_closed(self, connection: Connection, reason: str) -> None:
         """A connection of this line is no more."""
         ...
 
 
 class Line:
-    """Holds at most one usable connection. Once opened it stays open until `close`."""
+    """Holds at most one usable connection. Once opened it stays open until `close`.
+
+    One that does not `stays` opens its next connection only when asked, after the peer has closed one
+    that was not needed: servers of HTTP/1.1 close whatever is idle.
+    """
 
     def __init__(
-        self, owner: LineOwner, origin: Origin, number: int, numbers: Iterator[int], around: Surroundings
+        self,
+        owner: LineOwner,
+        origin: Origin,
+        number: int,
+        numbers: Iterator[int],
+        around: Surroundings,
+        *,
+        stays: bool = True,
     ) -> None:
-        self.connection: Http2Connection | None = None
+        self.connection: Connection | None = None
         self.failures = 0
         self.reason = "not connected yet"
         self._owner = owner
@@ -77,6 +96,7 @@ class Line:
         self._number = number
         self._numbers = numbers
         self._around = around
+        self._stays = stays
         self._opened_at = 0.0
         self._attempts = 0
         self._failed_attempts = 0
@@ -90,6 +110,11 @@ class Line:
     def is_failing(self) -> bool:
         """Whether the last attempts to open it, two at least, have failed."""
         return self.connection is None and self._failed_attempts >= 2
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a connection is on its way."""
+        return self._dialling is not None
 
     def open(self) -> None:
         """Have a connection from now on. Does nothing where there is one, or one is on its way."""
@@ -111,11 +136,15 @@ class Line:
         """A request was answered: what failed before counts no more."""
         self.failures = 0
 
-    async def close(self, reason: str) -> None:
-        """Close it for good and wait until the socket is closed."""
+    def retire(self) -> None:
+        """Open no connection any more."""
         self._is_closed = True
         if self._pause is not None:
             self._pause.cancel()
+
+    async def close(self, reason: str) -> None:
+        """Close it for good and wait until the socket is closed."""
+        self.retire()
         if self._dialling is not None:
             self._dialling.cancel()
             await asyncio.wait([self._dialling])
@@ -124,30 +153,30 @@ class Line:
 
     # The owner of its connection.
 
-    def has_room(self, connection: Http2Connection) -> None:
+    def has_room(self, connection: Connection) -> None:
         """Pass it on, once the line has taken the connection over."""
         if connection is self.connection:
             self._owner.has_room(connection)
 
-    def ended(self, connection: Http2Connection, request: Request, result: Result) -> None:
+    def ended(self, connection: Connection, request: Request, result: Result) -> None:
         """Pass it on."""
         self._owner.ended(connection, request, result)
 
-    def leaves(self, connection: Http2Connection, reason: str) -> None:
+    def leaves(self, connection: Connection, reason: str) -> None:
         """Open the replacement at once."""
         if connection is self.connection:
             self.connection = None
             self.reason = reason
             self._owner.line_left(self, connection)
-            self._open_again()
+            self._open_again(connection)
 
-    def closed(self, connection: Http2Connection, reason: str) -> None:
+    def closed(self, connection: Connection, reason: str) -> None:
         """Open the replacement, after a pause if the connection was of no use."""
         self._owner.connection_closed(connection, reason)
         if connection is self.connection:
             self.connection = None
             self.reason = reason
-            self._open_again()
+            self._open_again(connection)
 
     # Opening.
 
@@ -160,17 +189,16 @@ class Line:
         self._dialling.add_done_callback(self._dialled)
 
     async def _connect(self) -> None:
-        connection: Http2Connection | None = None
+        connection: Connection | None = None
 
-        def make() -> Http2Connection:
+        def make(protocol: str) -> Connection:
             nonlocal connection
-            connection = Http2Connection(self, next(self._numbers), self._around.clock.monotonic)
+            kind = Http2Connection if protocol == "h2" else Http1Connection
+            connection = kind(self, next(self._numbers), self._around.clock.monotonic)
             return connection
 
-        turn = self._number + self._attempts
-        self._attempts += 1
         try:
-            ready = await self._origin.connect(make, turn, self._around.resolve)
+            ready = await self._origin.connect(make, self._choose, self._around.resolve)
             async with asyncio.timeout(5.0):
                 await ready.ready
             if ready.is_closed or ready.is_leaving:
@@ -204,7 +232,19 @@ class Line:
         self._failed_attempts += 1
         self._plan(_BACKOFF.delay(self.failures - 1, self._around.jitter()))
 
-    def _open_again(self) -> None:
+    def _choose(self, places: list[Place]) -> Place:
+        """Take the addresses in turn; at first, one to which no other line goes."""
+        turn = (self._number + self._attempts) % len(places)
+        self._attempts += 1
+        in_turn = places[turn:] + places[:turn]
+        if self._failed_attempts:
+            return in_turn[0]  # whatever else is in use: this one has failed
+        return next((place for place in in_turn if not self._owner.is_in_use(place[0])), in_turn[0])
+
+    def _open_again(self, lost: Connection) -> None:
+        if lost.takes_one and not self._stays:
+            self.failures = 0
+            return
         # A peer that takes connections only to drop them is not to be met with a storm of them.
         if self._around.clock.monotonic() - self._opened_at > _USEFUL_S:
             self.failures = 0

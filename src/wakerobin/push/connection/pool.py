@@ -2,8 +2,9 @@
 
 Calls have connections of their own, kept open and never touched by anything else; bulk is paced by a
 token bucket and capped in flight. A shared connection would make a call wait for the bulk's streams
-and octets, whatever the order of the queue. There is no task and no timer for a request: one sweep
-ends what is late.
+and octets, whatever the order of the queue. A call that may be held against the connection, since
+nobody knows its token yet, goes over one for such trials. There is no task and no timer for a request:
+one sweep ends what is late.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from wakerobin.core.pacing import TokenBucket
 from wakerobin.ports.clock import Timer
+from wakerobin.push.connection.connection import Connection
 from wakerobin.push.connection.exchange import Answer, Failure, Request, Result
-from wakerobin.push.connection.http2 import Http2Connection
 from wakerobin.push.connection.line import Line, Surroundings
+from wakerobin.push.connection.lines import Lines
 from wakerobin.push.connection.origin import Origin
 
 _SWEEP_S = 0.1
 # Shorter pauses of the pacing would only wake the loop more often.
 _QUANTUM_S = 0.005
 _MOST_RESENDS = 5
-# A connection with such an answer was of use. After one that only brought refusals the next is opened
-# with a pause, so that a wrong key or clock does not open a connection for each push.
-_WELCOME = frozenset((200, 410))
+# A connection with an answer below 400, or one of these, was of use. After one that only brought refusals
+# the next is opened with a pause, so that a wrong key or clock does not open a connection for each push.
+_WELCOME = frozenset((404, 410))
+_DATE_S = 60.0
 _CLOSE_S = 2.0
 # Longer than a handshake around the world; the start of the server does not wait for more.
 _WARM_S = 2.0
@@ -38,13 +42,18 @@ class PoolOptions:
     """How many connections, and how much may go over them. Times in seconds."""
 
     call_connections: int = 2
+    trial_connections: int = 0
+    """For calls that are on trial, opened at the first of them; with 0 those are calls like all others."""
     bulk_connections: int = 1
+    most_connections: int = 32
+    """With HTTP/1.1, where each carries one request: so many for calls, and so many for the rest."""
     bulk_rate: float = 1000.0
     bulk_in_flight: int = 200
     repeat_after: float = 1.0
     """A call push without an answer for so long goes out once more, over another connection."""
-    ping_after: float = 60.0
-    """So long without a word from the peer, and it is asked for one: home routers forget quiet flows."""
+    ping_after: float = 300.0
+    """So long without a word from the peer, and it is asked for one: what is between us and it forgets quiet
+    connections, many after 350 s. Idle connections of HTTP/1.1 are closed then."""
     ping_answer: float = 5.0
     """A connection whose PING is unanswered for so long is dead."""
 
@@ -64,11 +73,18 @@ class Pool:
         self._options = options = options or PoolOptions()
         self._on_line = on_line
         numbers = itertools.count(1)
-        self._call_lines = [Line(self, origin, i, numbers, around) for i in range(options.call_connections)]
-        self._bulk_lines = [Line(self, origin, i, numbers, around) for i in range(options.bulk_connections)]
-        self._line_of: dict[Http2Connection, Line] = {}
+
+        def lines(count: int, *, stay: bool = False) -> Lines:
+            most = options.most_connections
+            return Lines(self, origin, numbers, around, count=count, most=most, stay=stay)
+
+        self._call_lines = lines(options.call_connections, stay=True)
+        self._trial_lines = lines(options.trial_connections)
+        self._bulk_lines = lines(options.bulk_connections)
+        self._line_of: dict[Connection, Line] = {}
         """Every connection that was ready and is not closed, those that are leaving too."""
         self._calls: deque[Request] = deque()
+        self._trials: deque[Request] = deque()
         self._bulk: deque[Request] = deque()
         self._bulk_out = 0
         self._bucket = TokenBucket(
@@ -78,6 +94,14 @@ class Pool:
         self._timer_at = 0.0
         self._first_results: dict[Line, asyncio.Future[None]] = {}
         self._is_closed = False
+        self._date_at = 0.0
+        self._used_at = around.clock.monotonic()
+
+    @property
+    def idle_since(self) -> float | None:
+        """When it was used last, monotonic seconds; None while a request waits or is on its way."""
+        is_busy = self._calls or self._trials or self._bulk or any(c.in_flight for c in self._line_of)
+        return None if is_busy else self._used_at
 
     async def warm(self) -> None:
         """Open the call connections; return when each is open or has failed once, soon in any case."""
@@ -99,7 +123,8 @@ class Pool:
         if request.deadline <= self._around.clock.monotonic():
             request.finish(Failure("too late to be sent", processed=False))
             return
-        (self._calls if request.is_urgent else self._bulk).append(request)
+        self._used_at = self._around.clock.monotonic()
+        self._queue_of(request).append(request)
         self._pump()
         self._arm()
 
@@ -123,18 +148,17 @@ class Pool:
             self._timer.cancel()
             self._timer = None
         connections = list(self._line_of)
-        for line in self._lines():
+        for line in list(self._lines()):
             self._tell_first(line)
             await line.close("closed by us")
         for connection in connections:
             connection.close("closed by us")
-        for request in (*self._calls, *self._bulk):
-            request.finish(Failure("the pool is closed", processed=False))
-        self._calls.clear()
-        self._bulk.clear()
+        for queue in (self._calls, self._trials, self._bulk):
+            while queue:
+                queue.popleft().finish(Failure("the pool is closed", processed=False))
         await self._wait_for_sockets(connections)
 
-    async def _wait_for_sockets(self, connections: list[Http2Connection]) -> None:
+    async def _wait_for_sockets(self, connections: list[Connection]) -> None:
         if not connections:
             return
         finished = [connection.finished for connection in connections]
@@ -159,32 +183,43 @@ class Pool:
         """Bulk does not wait for a service that is down; calls wait until their deadline."""
         self._tell_first(line)
         self._on_line("failed", reason)
-        if line in self._bulk_lines and self._bulk_is_down:
-            while self._bulk:
-                self._bulk.popleft().finish(Failure(reason, processed=False))
+        is_of_bulk = line in self._bulk_lines
+        self._drop(line)
+        if is_of_bulk and self._bulk_lines.are_failing:
+            self._refuse_bulk(reason)
 
-    def line_left(self, line: Line, connection: Http2Connection) -> None:
+    def line_left(self, line: Line, connection: Connection) -> None:
         """The connection goes on until its last request has ended; the sweep watches it."""
         self._on_line("left", line.reason)
+        self._pump_soon()
 
-    def connection_closed(self, connection: Http2Connection, reason: str) -> None:
+    def connection_closed(self, connection: Connection, reason: str) -> None:
         """Forget it."""
-        if self._line_of.pop(connection, None) is not None:
+        line = self._line_of.pop(connection, None)
+        if line is not None:
             self._on_line("closed", reason)
+            if line.connection in (None, connection) and not line.is_opening:
+                self._drop(line)
+            self._pump_soon()
 
-    def has_room(self, connection: Http2Connection) -> None:
+    def is_in_use(self, address: str) -> bool:
+        """Whether one of our connections goes there."""
+        return any(connection.address == address for connection in self._line_of)
+
+    def has_room(self, connection: Connection) -> None:
         """Send what waits."""
         self._pump()
 
-    def ended(self, connection: Http2Connection, request: Request, result: Result) -> None:
+    def ended(self, connection: Connection, request: Request, result: Result) -> None:
         """Report the result, or send the request again where that is safe."""
         request.copies_out -= 1
         if not request.is_urgent:
             self._bulk_out -= 1
         if isinstance(result, Answer):
             line = self._line_of.get(connection)
-            if line is not None and result.status in _WELCOME:
+            if line is not None and (result.status < 400 or result.status in _WELCOME):
                 line.succeeded()
+            self._tell_date(result)
             request.finish(result)
         elif not request.is_done:
             self._failed(request, result)
@@ -202,33 +237,54 @@ class Pool:
         else:
             request.finish(Failure(failure.reason, None if request.is_uncertain else False))
             return
-        (self._calls if request.is_urgent else self._bulk).appendleft(request)
+        self._queue_of(request).appendleft(request)
         # Not from here: the connection that failed it is in the middle of reporting.
-        asyncio.get_running_loop().call_soon(self._pump)
+        self._pump_soon()
+
+    def _tell_date(self, answer: Answer) -> None:
+        """Pass on what time it is over there, once a minute: reading a date costs as much as a push."""
+        on_date, now = self._around.on_date, self._around.clock.monotonic()
+        if on_date is None or now < self._date_at:
+            return
+        try:
+            date = parsedate_to_datetime(answer.headers.get("date", ""))
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return
+        self._date_at = now + _DATE_S
+        on_date(round(date.timestamp() * 1000))
 
     # Sending.
+
+    def _queue_of(self, request: Request) -> deque[Request]:
+        if not request.is_urgent:
+            return self._bulk
+        return self._trials if request.is_on_trial and self._trial_lines else self._calls
+
+    def _pump_soon(self) -> None:
+        if self._calls or self._trials or self._bulk:
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
         if self._is_closed:
             return
-        self._pump_calls()
+        self._pump_urgent(self._calls, self._call_lines)
+        self._pump_urgent(self._trials, self._trial_lines)
         self._pump_bulk()
 
-    def _pump_calls(self) -> None:
-        while self._calls:
+    def _pump_urgent(self, queue: deque[Request], lines: Lines) -> None:
+        while queue:
             # With its own connections down or full, a call may use the bulk's; never the reverse.
-            connection = _free(self._call_lines) or _free(self._bulk_lines)
+            connection = lines.free() or self._bulk_lines.free()
             if connection is None:
-                for line in self._call_lines:
-                    line.hurry()
+                (lines or self._bulk_lines).open(len(queue), hurry=True)
                 return
-            request = self._calls.popleft()
+            request = queue.popleft()
             if not request.is_done:
                 connection.send(request)
 
     def _pump_bulk(self) -> None:
         while self._bulk and self._bulk_out < self._options.bulk_in_flight:
-            connection = _free(self._bulk_lines)
+            connection = self._bulk_lines.free()
             if connection is None:
                 self._open_bulk()
                 return
@@ -246,17 +302,18 @@ class Pool:
                 connection.send(request)
 
     def _open_bulk(self) -> None:
-        if self._bulk_is_down:
-            line = self._bulk_lines[0]
-            while self._bulk:
-                self._bulk.popleft().finish(Failure(line.reason, processed=False))
-            return
-        for line in self._bulk_lines:
-            line.open()
+        if self._bulk_lines.are_failing:
+            self._refuse_bulk(self._bulk_lines.reason)
+        else:
+            self._bulk_lines.open(len(self._bulk))
 
-    @property
-    def _bulk_is_down(self) -> bool:
-        return all(line.is_failing for line in self._bulk_lines)
+    def _refuse_bulk(self, reason: str) -> None:
+        while self._bulk:
+            self._bulk.popleft().finish(Failure(reason, processed=False))
+
+    def _drop(self, line: Line) -> None:
+        for lines in (self._call_lines, self._trial_lines, self._bulk_lines):
+            lines.drop(line)
 
     # The sweep.
 
@@ -268,12 +325,12 @@ class Pool:
         for connection in list(self._line_of):
             connection.give_up(now)
             self._watch(connection, now)
-        for queue in (self._calls, self._bulk):
+        for queue in (self._calls, self._trials, self._bulk):
             self._drop_late(queue, now)
         self._pump()
         self._arm()
 
-    def _watch(self, connection: Http2Connection, now: float) -> None:
+    def _watch(self, connection: Connection, now: float) -> None:
         options = self._options
         if connection.pinged_before(now - options.ping_answer):
             connection.abort("no answer to PING")
@@ -285,12 +342,16 @@ class Pool:
         if now - connection.heard_at >= options.ping_after:
             connection.ping()
 
-    def _repeat(self, request: Request, silent: Http2Connection) -> None:
+    def _repeat(self, request: Request, silent: Connection) -> None:
         silent.ping()  # is it the push service that is slow, or is the connection dead?
-        other = _free(self._call_lines, silent) or _free(self._bulk_lines, silent)
+        own = self._trial_lines if request.is_on_trial and self._trial_lines else self._call_lines
+        other = own.free(silent) or self._bulk_lines.free(silent)
         if other is not None:
             request.was_repeated = True
             other.send(request)
+        else:
+            own.open(1)  # it goes over one of these at one of the next sweeps
+            self._bulk_lines.open(0)
 
     def _drop_late(self, queue: deque[Request], now: float) -> None:
         for request in [request for request in queue if request.deadline <= now]:
@@ -299,13 +360,16 @@ class Pool:
             request.finish(Failure(f"no connection in time: {self._why_not()}", processed))
 
     def _why_not(self) -> str:
-        return next((line.reason for line in self._lines() if line.connection is None), "all are busy")
+        return (
+            self._call_lines.reason or self._trial_lines.reason or self._bulk_lines.reason or "all are busy"
+        )
 
     def _arm(self) -> None:
         if self._is_closed:
             return
         now = self._around.clock.monotonic()
-        if self._calls or self._bulk or any(c.in_flight or c.pinged_before(now) for c in self._line_of):
+        is_waiting = self._calls or self._trials or self._bulk
+        if is_waiting or any(c.in_flight or c.pinged_before(now) for c in self._line_of):
             self._wake_at(now + _SWEEP_S)
         elif self._line_of:
             idle = min(connection.heard_at for connection in self._line_of)
@@ -325,10 +389,4 @@ class Pool:
             first.set_result(None)
 
     def _lines(self) -> Iterable[Line]:
-        return itertools.chain(self._call_lines, self._bulk_lines)
-
-
-def _free(lines: list[Line], but: Http2Connection | None = None) -> Http2Connection | None:
-    """Return the free connection with the least on it; between equals, the one that was quiet longest."""
-    free = [c for c in (line.connection for line in lines) if c is not None and c is not but and c.is_free]
-    return min(free, key=lambda c: (c.in_flight, c.heard_at), default=None)
+        return itertools.chain(self._call_lines, self._trial_lines, self._bulk_lines)
