@@ -14,6 +14,8 @@ _PREFIX = "wakerobin"
 _FAST = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _HUMAN = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0)
 
+_DELAYS = (0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
+
 
 def _counter(name: str, help_: str, *labels: str) -> Counter:
     return Counter(name, help_, labels, namespace=_PREFIX, registry=REGISTRY)
@@ -63,13 +65,36 @@ CALLS_HELD = _gauge("calls_held", "Calls that wait for a phone.")
 CALL_WAKE = _histogram("call_wake_seconds", "From the INVITE to the first flow of a woken phone.", _HUMAN)
 RELAYED = _counter("relayed", "Requests within dialogs and from phones that were passed on.", "outcome")
 
-PUSHES = _counter("pushes", "Pushes by what the push service said.", "provider", "lane", "outcome")
-PUSH_SECONDS = _histogram("push_seconds", "From the wish to push to the service's answer.", _FAST, "lane")
+PUSHES = _counter("pushes", "Pushes by what the push service said.", "app", "provider", "lane", "outcome")
+PUSH_SECONDS = _histogram(
+    "push_seconds", "From one try of a push to the service's answer.", _FAST, "provider", "lane"
+)
+PUSH_DELAY_SECONDS = _histogram(
+    "push_delay_seconds", "From the decision to push until it was accepted.", _DELAYS, "provider", "lane"
+)
+PUSH_PAUSED = _gauge(
+    "push_paused", "Push services that are not asked but for a probe now and then.", "app", "provider"
+)
+PUSH_REFUSED_IN_BULK = _counter(
+    "push_refused_in_bulk",
+    "How often so many tokens were refused at once that our settings must be wrong.",
+    "app",
+    "provider",
+)
+PUSHES_TOGETHER = _counter(
+    "pushes_together", "Pushes that were not sent because another account's of the phone named them.", "app"
+)
 PUSH_CONNECTIONS = _gauge("push_connections", "Connections to push services that are open.", "provider")
 
 LIVES = _gauge("lives", "Push registrations by `living` or the reason of their end.", "state")
 LIVES_USED = _counter("lives_used", "Uses of the app that renewed a life, by kind.", "cause")
 LIVES_ENDED = _counter("lives_ended", "Lives that ended, by reason.", "reason")
+LIVES_TALLIED = _gauge(
+    "lives_tallied", "What became of lives in the last 30 days.", "app", "platform", "tally"
+)
+CLOCK_STEP = _gauge("clock_step_seconds", "By how much the wall clock is in doubt; 0: it is believed.")
+TROUBLES = _gauge("troubles", "Accounts that their PBX refuses, or that cannot reach it.", "cause")
+RECEIPTS = _counter("receipts", "What phones reported of pushes.", "kind")
 
 COMMIT_SECONDS = _histogram("commit_seconds", "One COMMIT of the store.", _FAST)
 WORKS = _counter("works", "Works of the store, by how they ended.", "outcome")

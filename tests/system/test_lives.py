@@ -19,7 +19,7 @@ from tests.system.lives_world import (
     World,
 )
 from wakerobin.core.errors import ConfigurationError
-from wakerobin.core.lifetime import LifetimePolicy
+from wakerobin.core.lifetime import LifetimePolicy, Renewal
 from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone, Unavailable
 from wakerobin.core.values import (
     Duration,
@@ -209,7 +209,7 @@ async def test_downtime_is_remembered_over_restarts_and_forgotten_when_no_grace_
 
 
 def test_the_options_make_the_policy() -> None:
-    assert policy_of(LifetimeOptions()) == LifetimePolicy()
+    assert policy_of(LifetimeOptions()) == LifetimePolicy(renewal=Renewal.ADAPTIVE)
     options = replace(LifetimeOptions(), warnings=(Duration(8 * DAY),))
     with pytest.raises(ConfigurationError, match="warnings"):
         policy_of(options)

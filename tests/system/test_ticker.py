@@ -19,10 +19,9 @@ from tests.system.lives_world import (
     put_trial,
 )
 from wakerobin.core.lifetime import Decision, decide
-from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Ended, Life
 from wakerobin.ports.store import StoryRow
-from wakerobin.services.lives import lives
+from wakerobin.services.lives import deciding
 from wakerobin.services.ticker import Ticker
 from wakerobin.testing.clock import START
 from wakerobin.testing.memory import Fault, MemoryStore
@@ -98,7 +97,7 @@ async def test_a_life_that_cannot_be_decided_stops_no_other(
             raise ZeroDivisionError
         return decide(life, *rest)
 
-    monkeypatch.setattr(lives, "decide", faulty)
+    monkeypatch.setattr(deciding, "decide", faulty)
     world.clock.advance(6 * DAY)
     await ticker_of(world).turn()
     assert [world.life(phone).step for phone in phones] == [1, 1, 0, 1, 1]
@@ -150,43 +149,6 @@ async def test_the_next_run_knows_how_long_nothing_ran() -> None:
     running = asyncio.create_task(ticker_of(world).run())
     await world.clock.settle()
     assert world.lives.downtime.gaps == ((START + HOUR, START + HOUR + DAY),)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_a_wall_clock_that_is_set_back_stops_neither_beats_nor_firings() -> None:
-    world = World(MemoryStore())
-    phone = await world.enrol()
-    running = asyncio.create_task(ticker_of(world).run())
-    await world.clock.run_until(START + HOUR)
-    world.clock.step_wall(-30 * DAY)
-    await world.clock.run_until(START + 2 * HOUR - 30 * DAY)
-    world.restart(world.store)  # what the next run sees of the beats of this one
-    await world.lives.downtime.start(world.clock.now() + MINUTE)
-    assert world.lives.downtime.gaps == ((world.clock.now(), world.clock.now() + MINUTE),)
-    world.clock.step_wall(30 * DAY)
-    await world.clock.run_until(END - DAY + MINUTE)
-    assert world.life(phone).step == 1
-    assert not running.done()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_a_wall_clock_set_ahead_warns_before_it_ends_anything() -> None:
-    world = World(MemoryStore())
-    phones = [await world.enrol(f"p{n}") for n in range(3)]
-    running = asyncio.create_task(ticker_of(world).run())
-    await world.clock.settle()
-    world.clock.step_wall(30 * DAY)
-    await world.clock.run_until(world.clock.now() + 2 * MINUTE)
-    assert all(world.life(phone).ended is None for phone in phones)
-    await world.carry()
-    assert [sent.kind for sent in world.sent] == [PushType.EXPIRY_WARNING] * 3
-    world.clock.step_wall(-30 * DAY)
-    await world.clock.run_until(START + HOUR)
-    assert [await world.lives.use(phone.id, "opened") for phone in phones]
-    assert all(world.life(phone).expires_at == START + HOUR + 7 * DAY for phone in phones)
-    assert not running.done()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

@@ -25,6 +25,9 @@ OLD_ROWS = 500
 """So many old rows of a kind are erased in one transaction, for the same reason."""
 TOMBSTONES = 30 * DAY
 STORIES = 30 * DAY
+RECEIPTS = 30 * DAY
+TALLIES = 400
+"""Days for which operators see what became of lives."""
 CALLS = 2 * DAY
 UNPROVEN = 15 * MINUTE
 WAITING_PASSWORD = DAY
@@ -54,7 +57,7 @@ class Ticker:
         while True:
             try:
                 if not is_started:
-                    await self._lives.downtime.start(self._clock.now())
+                    await self._lives.start()
                     is_started = True
                 await self.turn()
                 await self._sleep()
@@ -70,20 +73,24 @@ class Ticker:
 
     async def turn(self) -> None:
         """Do all that is due now."""
-        now = self._clock.now()
-        while await self._lives.fire(now, SLICE) == SLICE:
-            continue  # each slice is a transaction of its own, and others have their turn between
+        await self._lives.look()
+        now = self._lives.clock.now()
+        is_more = True
+        while is_more:  # each slice is a transaction of its own, and others have their turn between
+            is_more = await self._lives.fire(now, SLICE) == SLICE
+            is_more = await self._lives.turn(now, SLICE) or is_more
         # By the clock that never steps: a wall clock that was set back must not stop them.
         if self._clock.monotonic() >= self._beat_at:
-            await self._lives.downtime.beat(now)
-            await self._forget_unproven(now)
+            await self._lives.beat(now)
             self._beat_at = self._clock.monotonic() + MINUTE / 1000
-        if self._clock.monotonic() >= self._sweep_at:
+            if not self._lives.is_frozen:
+                await self._forget_unproven(now)
+        if self._clock.monotonic() >= self._sweep_at and not self._lives.is_frozen:
             await self.sweep(now)
             self._sweep_at = self._clock.monotonic() + HOUR / 1000
 
     async def sweep(self, now: int) -> None:
-        """Erase what is old: tombstones, timelines, calls."""
+        """Erase what is old: tombstones, timelines, calls, receipts."""
         while ended := self._store.read(lambda tx: tx.lives.ended(now - TOMBSTONES, SLICE)):
             for life in ended:
                 await self._lives.forget(life.id)
@@ -109,7 +116,9 @@ class Ticker:
         """Erase some of what is old; `OLD_ROWS`: there may be more."""
         stories = tx.stories.forget(now - self._stories_kept, OLD_ROWS)
         calls = tx.calls.forget(now - CALLS, OLD_ROWS)
-        return max(stories, calls)
+        receipts = tx.receipts.forget(now - RECEIPTS, OLD_ROWS)
+        tx.tallies.forget(now // DAY - TALLIES)
+        return max(stories, calls, receipts)
 
     def _committed(self, groups: frozenset[str]) -> None:
         if "lives" in groups:
@@ -119,10 +128,12 @@ class Ticker:
         """Wait until a life is due, or for the next beat. Commits only make it look again."""
         while True:
             self._woken.clear()
-            next_due = self._store.read(lambda tx: tx.lives.next_due())
+            next_due = None
+            if not self._lives.is_frozen:
+                next_due = self._store.read(lambda tx: tx.lives.next_due())
             wait = min(MINUTE, math.ceil((self._beat_at - self._clock.monotonic()) * 1000))
             if next_due is not None:
-                wait = min(wait, next_due - self._clock.now())
+                wait = min(wait, next_due - self._lives.clock.now())
             if wait <= 0:
                 return
             await self._wait(wait)

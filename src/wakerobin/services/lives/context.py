@@ -11,6 +11,9 @@ from wakerobin.core.values import SILENCE, Duration, Platform, Purpose, Silence,
 from wakerobin.ports.options import LifetimeOptions
 from wakerobin.ports.store import Standing
 
+_RENEWALS = frozenset({Renewal.ADAPTIVE, Renewal.LADDER})
+_AT_END = frozenset({"forget", "dormant"})
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -23,9 +26,9 @@ class Surroundings:
 
 def policy_of(options: LifetimeOptions) -> LifetimePolicy:
     """Return the policy that `[apps.NAME.lifetime]` describes. Raises ConfigurationError in words."""
-    if options.renewal not in (Renewal.ADAPTIVE, Renewal.LADDER):
+    if options.renewal not in _RENEWALS:
         raise ConfigurationError("lifetime.renewal must be `adaptive` or `ladder`")
-    if options.at_end not in ("forget", "dormant"):
+    if options.at_end not in _AT_END:
         raise ConfigurationError("lifetime.at_end must be `forget` or `dormant`")
     return LifetimePolicy(
         lifetime=options.lifetime,
@@ -37,7 +40,7 @@ def policy_of(options: LifetimeOptions) -> LifetimePolicy:
         lifetime_min=options.lifetime_min,
         lifetime_max=options.lifetime_max,
         unregistered_limit=options.unregistered_limit,
-        quiet_hours=QuietHours.parse(options.quiet_hours),
+        quiet_hours=QuietHours.parse(options.quiet_hours) if options.quiet_hours else None,
         dormant_for=options.dormant_for if options.at_end == "dormant" else Duration(0),
         monthly_note=options.monthly_note,
     )

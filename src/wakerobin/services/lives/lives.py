@@ -6,48 +6,50 @@ released binding, the story) in one transaction. Nothing is sent here: the commi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from wakerobin import log, metrics
-from wakerobin.core.delivery import TargetGuard, TargetVerdict
+from wakerobin.core.delivery import TargetGuard
 from wakerobin.core.errors import StoreUnavailableError
+from wakerobin.core.ids import Entropy
 from wakerobin.core.lifetime import (
     Cease,
-    Context,
-    Decision,
     Effect,
     End,
     Event,
-    Fire,
+    Extend,
     LifetimePolicy,
     PlanEntry,
+    Rewarn,
     Stage,
     Tell,
-    Use,
-    begin,
     deadline,
-    decide,
     is_superseded,
     plan,
     stage,
 )
-from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone
+from wakerobin.core.pushes import Outcome, PushType, TargetGone
 from wakerobin.core.values import BindingState, Ended, Life, PushRegistration, PushTarget
 from wakerobin.ports.clock import Clock
-from wakerobin.ports.store import OutboxRow, Standing, Store, Transaction
-from wakerobin.services import story
+from wakerobin.ports.store import OutboxRow, Store, Transaction
 from wakerobin.services.lives import proofs, targets
-from wakerobin.services.lives.context import Surroundings, context_of, is_warnable
+from wakerobin.services.lives.clock_guard import STEP_LIMIT, ClockGuard
+from wakerobin.services.lives.context import is_warnable
+from wakerobin.services.lives.deciding import Deciding
+from wakerobin.services.lives.deliveries import Deliveries
+from wakerobin.services.lives.doubt import Doubt
 from wakerobin.services.lives.downtime import DowntimeRecord
-from wakerobin.services.lives.effects import Apply, GrantedUntil, perform
-from wakerobin.services.lives.settlement import Delivery, Settled, event_of, line_of
+from wakerobin.services.lives.effects import GrantedUntil
+from wakerobin.services.lives.policy_watch import PolicyWatch
+from wakerobin.services.lives.settlement import Delivery
+from wakerobin.services.lives.tallies import last_days, show
+from wakerobin.services.lives.trouble import Failure, Troubles
 
 _log = log.get("lives")
 _AFTER_A_FAULT = 3600_000
-_NO_CONTEXT = Context(warnable=False, renewable=False)
 _LAST_WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
 
 
@@ -78,10 +80,18 @@ def _nothing(_tx: Transaction) -> None:
     return None
 
 
-class Lives:
-    """`policies` gives the policy of any app; `is_call_held` is asked by registration id before an end."""
+def _nobody(_account_id: int) -> None:
+    return None
 
-    def __init__(
+
+class Lives:
+    """`policies` gives the policy of any app; `is_call_held` is asked by registration id before an end.
+
+    `apps`: those whose policy is watched for changes. `on_resumed` hears of accounts that need their
+    binding again. `clock` is what lives go by: a guarded one.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing that a life depends on
         self,
         store: Store,
         clock: Clock,
@@ -90,82 +100,56 @@ class Lives:
         *,
         granted_until: GrantedUntil = _unknown_grant,
         guard: TargetGuard | None = None,
+        entropy: Entropy = os.urandom,
+        apps: Collection[str] = (),
+        step_limit: int = STEP_LIMIT,
+        on_resumed: Callable[[int], None] = _nobody,
     ) -> None:
         self._store = store
-        self._clock = clock
-        self._policies = policies
         self._is_call_held = is_call_held
-        self._granted_until = granted_until
-        self._removals = targets.Removals(guard or TargetGuard())
+        self._on_resumed = on_resumed
+        self.clock = ClockGuard(clock, step_limit)
         self.downtime = DowntimeRecord(store)
+        self._deciding = deciding = Deciding(
+            clock=self.clock,
+            policies=policies,
+            downtime=self.downtime,
+            granted_until=granted_until,
+            entropy=entropy,
+        )
+        self._deliveries = Deliveries(store, deciding, targets.Removals(guard or TargetGuard()))
+        self._policies = PolicyWatch(store, deciding, apps)
+        self._doubt = Doubt(store, deciding)
+        self._troubles = Troubles(store, deciding, is_call_held)
+
+    # Using and ending.
 
     def begin_in(self, tx: Transaction, registration: PushRegistration, now: int) -> Life:
         """Create the life of a new push registration, inside the transaction that stores it."""
-        account = tx.accounts.get(registration.account_id)
-        assert account is not None
-        policy = self._policies(registration.app)
-        life = begin(registration.id, account.slot, registration.lifetime, now, policy)
-        tx.lives.add(life)
-        if registration.proven:
-            proofs.withhold_notices(tx, registration)
-        return life
+        return self._deciding.begin_in(tx, registration, now)
 
     async def use(self, registration_id: int, cause: str) -> Life | None:
         """Renew by a use and return the life after its commit; None: no such registration.
 
         Where the returned life has ended, the use came too late: enrol again.
         """
-        life = await self._store.transact(
-            lambda tx: self.use_in(tx, registration_id, cause, self._clock.now())
+        now = self.clock.now()
+        life, resumed = await self._store.transact(
+            lambda tx: self._deciding.use_or_resume_in(tx, registration_id, cause, now)
         )
+        if resumed:
+            self._on_resumed(resumed)
         if life is not None and life.ended is None:
             metrics.LIVES_USED.labels(cause).inc()
         return life
 
     def use_in(self, tx: Transaction, registration_id: int, cause: str, now: int) -> Life | None:
-        """Renew by a use, inside a transaction of the caller's."""
-        life = tx.lives.get(registration_id)
-        registration = tx.registrations.get(registration_id)
-        if life is None or registration is None or life.ended is not None:
-            return life
-        if life.lifetime != registration.lifetime:
-            life = replace(life, lifetime=registration.lifetime)
-        policy = self._policies(registration.app)
-        life, effects = decide(life, Use(cause), now, policy, _NO_CONTEXT)
-        perform(tx, registration.account_id, life, effects, now, self._granted_until)
-        return life
-
-    async def fire(self, now: int, limit: int = 500) -> int:
-        """Decide what is due in up to `limit` lives, in one transaction; returns how many were looked at."""
-        due = self._store.read(lambda tx: tx.lives.due(now, limit))
-        if not due:
-            return 0
-        held = frozenset(id_ for id_ in due if self._is_call_held(id_))
-        try:
-            _count(await self._store.transact(lambda tx: self._fire_in(tx, now, due, held)))
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            # A bug with one life must not stop all that are due after it.
-            for id_ in due:
-                await self._fire_alone(now, id_, held)
-        return len(due)
-
-    async def _fire_alone(self, now: int, id_: int, held: frozenset[int]) -> None:
-        try:
-            _count(await self._store.transact(lambda tx: self._fire_in(tx, now, (id_,), held)))
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            metrics.FAULTS.labels("lives").inc()
-            _log.error("life_fault", registration=id_, exc_info=True)
-            await self._store.transact(lambda tx: _put_off(tx, id_, now + _AFTER_A_FAULT))
+        """Renew a living one by a use, inside a transaction of the caller's."""
+        return self._deciding.use_in(tx, registration_id, cause, now)
 
     async def end(self, registration_id: int, reason: Ended) -> Life | None:
         """End a life now, silently: its secrets are erased in this transaction, a tombstone stays."""
-        life = await self._store.transact(
-            lambda tx: self.end_in(tx, registration_id, reason, self._clock.now())
-        )
+        life = await self._applied(registration_id, Cease(reason))
         if life is not None:
             metrics.LIVES_ENDED.labels(reason.value).inc()
         return life
@@ -175,7 +159,74 @@ class Lives:
         registration = tx.registrations.get(registration_id)
         if registration is None:
             return None
-        return self._apply(now)(tx, registration, Cease(reason))
+        return self._deciding.apply(now)(tx, registration, Cease(reason))
+
+    async def extend(self, registration_id: int, expires_at: int) -> Life | None:
+        """Let it live until then, as the operator wants; never shorter than it would. None: there is none."""
+        return await self._applied(registration_id, Extend(expires_at))
+
+    async def rewarn(self, registration_id: int) -> Life | None:
+        """Have its user warned now, as the operator wants. None: there is none."""
+        return await self._applied(registration_id, Rewarn())
+
+    async def forget(self, registration_id: int) -> None:
+        """Remove a push registration for good: unproven in time, or a tombstone that is old enough."""
+        await self._store.transact(lambda tx: proofs.forget(tx, registration_id))
+
+    # What time brings.
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nobody is warned and nothing ends, because the clock is in doubt (law 8)."""
+        return self.clock.is_doubtful
+
+    async def start(self) -> None:
+        """Find out what happened since the last run. To be awaited before anything fires."""
+        await self._doubt.start()
+        await self.downtime.start(self.clock.now())
+        await self._policies.start()
+
+    async def look(self) -> None:
+        """See whether the clock can be believed; to be awaited before anything fires."""
+        await self._doubt.look()
+
+    async def fire(self, now: int, limit: int = 500) -> int:
+        """Decide what is due in up to `limit` lives, in one transaction; returns how many were looked at."""
+        if self.is_frozen:
+            return 0
+        due = self._store.read(lambda tx: tx.lives.due(now, limit))
+        if not due:
+            return 0
+        held = frozenset(id_ for id_ in due if self._is_call_held(id_))
+        try:
+            _count(await self._store.transact(lambda tx: self._deciding.fire_in(tx, now, due, held)))
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            # A bug with one life must not stop all that are due after it.
+            for id_ in due:
+                await self._fire_alone(now, id_, held)
+        return len(due)
+
+    async def turn(self, now: int, limit: int) -> bool:
+        """Do a slice of what else is due: changed policies and troubles. False: nothing is left."""
+        if self.is_frozen:
+            return False
+        is_more = await self._policies.turn(limit)
+        return await self._troubles.look(now, limit) == limit or is_more
+
+    async def beat(self, now: int) -> None:
+        """Say that the server runs, and show what operators watch; once a minute."""
+        await self._doubt.beat()
+        await self.downtime.beat(now)
+        await self._troubles.watch(now)
+        show(await self._store.transact(lambda tx: last_days(tx, now)))
+
+    async def confirm_clock(self) -> bool:
+        """Believe a clock in doubt, because the operator says so; False: it was believed already."""
+        return await self._doubt.confirm()
+
+    # Reading.
 
     def wanted(self, tx: Transaction, row: OutboxRow, now: int) -> Wanted | None:
         """Return what a row's push says of the life; None: a use, the end or a later push has made it void.
@@ -186,25 +237,29 @@ class Lives:
         standing = next(iter(tx.lives.standings([row.registration_id])), None)
         if standing is None:
             return None
-        life, policy = standing.life, self._policies(standing.app)
-        if is_superseded(life, row.kind, row.generation, row.step, now, policy):
+        life, policy, zone = standing.life, self._deciding.policies(standing.app), standing.time_zone
+        if is_superseded(life, row.kind, row.generation, row.step, now, policy, zone):
             return None
         warnable = is_warnable(standing.capabilities, standing.kinds)
         until = row.deadline_at
         if row.kind in _LAST_WARNINGS:
             until = deadline(life, row.step, until, policy, self.downtime.known(tx, now))
-        return Wanted(life, stage(life, policy, warnable=warnable), until)
+        return Wanted(life, stage(life, policy, warnable=warnable, zone=zone), until)
 
     def view(self, tx: Transaction, registration: PushRegistration) -> LifeView | None:
         """Return a life as every answer of the API shows it."""
         standing = next(iter(tx.lives.standings([registration.id])), None)
         if standing is None:
             return None
-        life = standing.life
-        policy = self._policies(registration.app)
+        life, zone = standing.life, registration.time_zone
+        policy = self._deciding.policies(registration.app)
         warnable = is_warnable(registration.capabilities, standing.kinds)
-        planned = plan(policy, life.expires_at, life.lifetime) if life.ended is None else ()
-        return LifeView(life, stage(life, policy, warnable=warnable), planned, warnable)
+        planned: tuple[PlanEntry, ...] = ()
+        if life.ended is None:
+            planned = plan(policy, life.expires_at, life.lifetime, zone=zone, habits=life.habits)
+        return LifeView(life, stage(life, policy, warnable=warnable, zone=zone), planned, warnable)
+
+    # What push services say.
 
     async def push_settled(
         self,
@@ -219,146 +274,77 @@ class Lives:
         `is_over`: to none of its targets. `also` runs in the same transaction: the courier removes the row
         there, or notes who is settled, so that a crash finds both or neither.
         """
-        await self.pushes_settled([Delivery(row, results, also, is_over)])
+        await self._deliveries.settled([Delivery(row, results, also, is_over)])
 
     async def pushes_settled(self, deliveries: Sequence[Delivery]) -> None:
         """Take in several deliveries in one transaction, as where one push was for several rows."""
-        now = self._clock.now()
-        judged = [self._judge(delivery, now) for delivery in deliveries]
-
-        def work(tx: Transaction) -> list[list[Settled]]:
-            return [self._settle_in(tx, *one, now) for one in zip(deliveries, judged, strict=True)]
-
-        removals = await self._store.transact(work)
-        for delivery, settled, removed in zip(deliveries, judged, removals, strict=True):
-            app = delivery.row.app or self._app_of(delivery.row.registration_id)
-            await self._after_refusals(app, settled, removed, now)
+        await self._deliveries.settled(deliveries)
 
     def is_refused_in_bulk(self, app: str, target: PushTarget) -> bool:
         """Whether the credential of this target is refused for so many tokens that nothing ends by it."""
-        return self._removals.is_tripped(app, target, self._clock.now())
-
-    def _judge(self, delivery: Delivery, now: int) -> list[Settled]:
-        app = delivery.row.app or self._app_of(delivery.row.registration_id)
-        return [self._removals.judge(app, target, outcome, now) for target, outcome in delivery.results]
-
-    def _settle_in(
-        self, tx: Transaction, delivery: Delivery, settled: list[Settled], now: int
-    ) -> list[Settled]:
-        """Write what a delivery makes of its row, targets and life; returns the targets that went."""
-        row = delivery.row
-        delivery.also(tx)
-        _tell(tx, row, settled, now)
-        removed = [one for one in settled if self._note_target(tx, one, now)]
-        event = event_of(row, settled, is_over=delivery.is_over)
-        registration = tx.registrations.get(row.registration_id)
-        if event is not None and registration is not None:
-            self._apply(now)(tx, registration, event)
-        if row.kind is PushType.EXPIRED:
-            for one in settled:
-                tx.targets.remove(one.target.id)
-        return removed
+        return self._deliveries.is_refused_in_bulk(app, target)
 
     async def target_gone(self, target: PushTarget, outcome: TargetGone) -> None:
         """Take in that a push service refused a target, e.g. of a call push, which has no outbox row."""
-        now = self._clock.now()
-        app = self._app_of(target.registration_id)
-        settled = self._removals.judge(app, target, outcome, now)
-        was_removed = await self._store.transact(lambda tx: self._note_target(tx, settled, now))
-        await self._after_refusals(app, [settled], [settled] if was_removed else [], now)
+        await self._deliveries.target_gone(target, outcome)
 
     async def target_accepted(self, target: PushTarget) -> None:
         """Take in that a push service accepted a push that has no outbox row."""
-        now = self._clock.now()
-        app = self._app_of(target.registration_id)
-        self._removals.judge(app, target, Accepted(), now)
-        await self._store.transact(lambda tx: tx.targets.note_accepted(target.id, now))
+        await self._deliveries.target_accepted(target)
+
+    # What PBXs say.
 
     async def proven(self, registration_id: int, proof: proofs.Proof) -> bool:
         """Take the credentials of a registration as proven; False: it is not there any more."""
-        now = self._clock.now()
+        now = self.clock.now()
         return await self._store.transact(
-            lambda tx: proofs.prove(tx, registration_id, proof, now, self._apply(now))
+            lambda tx: proofs.prove(tx, registration_id, proof, now, self._deciding.apply(now))
         )
 
     async def refused(self, registration_id: int, code: str, reason: str) -> None:
         """Drop the credentials of a registration that the PBX refused; proven ones stay."""
-        now = self._clock.now()
+        now = self.clock.now()
         await self._store.transact(lambda tx: proofs.refuse(tx, registration_id, code, reason, now))
 
     async def binding_state(self, account_id: int, state: BindingState, code: str, reason: str) -> None:
-        """Store a change of where the binding of an account stands."""
-        now = self._clock.now()
-        await self._store.transact(lambda tx: proofs.change_state(tx, account_id, state, code, reason, now))
+        """Store a change of where the binding of an account stands; bound again, its trouble is over."""
+        now = self.clock.now()
 
-    async def forget(self, registration_id: int) -> None:
-        """Remove a push registration for good: unproven in time, or a tombstone that is old enough."""
-        await self._store.transact(lambda tx: proofs.forget(tx, registration_id))
+        def work(tx: Transaction) -> None:
+            proofs.change_state(tx, account_id, state, code, reason, now)
+            if state is BindingState.REGISTERED:
+                self._troubles.clear_in(tx, account_id, now)
 
-    def _apply(self, now: int) -> Apply:
-        def apply(tx: Transaction, registration: PushRegistration, event: Event) -> Life:
-            (standing,) = tx.lives.standings([registration.id])
-            around = Surroundings(self.downtime.known(tx, now))
-            life, effects = self._decided(standing, event, now, around)
-            perform(tx, registration.account_id, life, effects, now, self._granted_until)
-            return life
+        await self._store.transact(work)
 
-        return apply
+    async def binding_failed(self, account_id: int, failure: Failure) -> None:
+        """Store that the refresh of a binding failed: its state, and the trouble that goes on (law 7)."""
+        now = self.clock.now()
 
-    def _decided(self, standing: Standing, event: Event, now: int, around: Surroundings) -> Decision:
-        policy = self._policies(standing.app)
-        return decide(standing.life, event, now, policy, context_of(standing, around))
+        def work(tx: Transaction) -> None:
+            proofs.change_state(tx, account_id, failure.state, failure.code, failure.reason, now)
+            self._troubles.note_in(tx, account_id, failure, now)
 
-    def _fire_in(self, tx: Transaction, now: int, due: Sequence[int], held: frozenset[int]) -> list[Effect]:
-        around = Surroundings(self.downtime.known(tx, now), held)
-        happened: list[Effect] = []
-        for standing in tx.lives.standings(due):
-            life, effects = self._decided(standing, Fire(), now, around)
-            perform(tx, standing.account_id, life, effects, now, self._granted_until)
-            happened += effects
-        return happened
+        await self._store.transact(work)
 
-    def _note_target(self, tx: Transaction, settled: Settled, now: int) -> bool:
-        """Write what an outcome makes of a target; True: it was removed."""
-        target, outcome = settled.target, settled.outcome
-        if isinstance(outcome, Accepted):
-            tx.targets.note_accepted(target.id, now)
-        elif settled.verdict is TargetVerdict.SUSPECTED:
-            targets.suspect(tx, target, outcome.reason, now)
-        elif settled.verdict is TargetVerdict.GONE:
-            apply, release_at = self._apply(now), settled.release_at
-            return targets.remove(tx, target, outcome.reason, now, apply, release_at=release_at)
-        return False
+    async def _applied(self, registration_id: int, event: Event) -> Life | None:
+        now = self.clock.now()
 
-    async def _after_refusals(
-        self, app: str, settled: Sequence[Settled], removed: Sequence[Settled], now: int
-    ) -> None:
-        for one in removed:
-            self._removals.remember(app, one.target, now)
-        for one in settled:
-            if one.verdict is not None and self._removals.is_tripped(app, one.target, now):
-                await self._undo(app, one.target, now)
+        def work(tx: Transaction) -> Life | None:
+            registration = tx.registrations.get(registration_id)
+            return self._deciding.apply(now)(tx, registration, event) if registration is not None else None
 
-    async def _undo(self, app: str, target: PushTarget, now: int) -> None:
-        taken = self._removals.take_back(app, target, now)
-        # What to do is the operator's: topic, environment or key do not fit the app's tokens.
-        _log.error("push_targets_refused_in_bulk", app=app, provider=target.provider, undone=len(taken))
-        for one in taken:
-            await self._store.transact(partial(targets.restore, target=one, apply=self._apply(now)))
+        return await self._store.transact(work)
 
-    def _app_of(self, registration_id: int) -> str:
-        registration = self._store.read(lambda tx: tx.registrations.get(registration_id))
-        return registration.app if registration else ""
-
-
-def _tell(tx: Transaction, row: OutboxRow, settled: Sequence[Settled], now: int) -> None:
-    """Tell how deliveries ended."""
-    life = tx.lives.get(row.registration_id)
-    if life is None:
-        return
-    for one in settled:
-        event, details = line_of(row, life, one.outcome, now)
-        story.tell(tx, story.of_registration(row.registration_id), now, event, **details)
+    async def _fire_alone(self, now: int, id_: int, held: frozenset[int]) -> None:
+        try:
+            _count(await self._store.transact(lambda tx: self._deciding.fire_in(tx, now, (id_,), held)))
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            metrics.FAULTS.labels("lives").inc()
+            _log.error("life_fault", registration=id_, exc_info=True)
+            await self._store.transact(lambda tx: _put_off(tx, id_, now + _AFTER_A_FAULT))
 
 
 def _put_off(tx: Transaction, registration_id: int, until: int) -> None:

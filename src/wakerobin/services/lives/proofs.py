@@ -22,6 +22,7 @@ from wakerobin.services.lives.context import is_warnable
 from wakerobin.services.lives.effects import Apply
 
 _LIVE = frozenset({BindingState.REGISTERED, BindingState.REGISTERING})
+_REPLACED = (None, Ended.DORMANT)
 _DAY = 24 * 3600_000
 
 
@@ -71,7 +72,7 @@ def prove(tx: Transaction, registration_id: int, proof: Proof, now: int, apply: 
     story.tell(tx, story.of_registration(registration_id), now, "proven", realm=proof.realm)
     for other in tx.registrations.by_installation(account.id, registration.installation):
         other_life = tx.lives.get(other.id)
-        if other.id != registration_id and other_life is not None and other_life.ended is None:
+        if other.id != registration_id and other_life is not None and other_life.ended in _REPLACED:
             story.tell(tx, story.of_registration(other.id), now, "replaced")
             apply(tx, other, Cease(Ended.DELETED))
     withhold_notices(tx, proven)
@@ -82,7 +83,7 @@ def withhold_notices(tx: Transaction, registration: PushRegistration) -> None:
     """Do not tell an installation that calls no longer arrive, now that they do again."""
     for other in tx.registrations.by_installation(registration.account_id, registration.installation):
         life = tx.lives.get(other.id)
-        if other.id == registration.id or life is None or life.ended is None:
+        if other.id == registration.id or life is None or life.ended in _REPLACED:
             continue
         if tx.outbox.void(other.id, life.generation + 1):
             for target in tx.targets.of_registration(other.id):

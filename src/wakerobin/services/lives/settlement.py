@@ -12,7 +12,7 @@ from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetG
 from wakerobin.core.values import Life, PushTarget
 from wakerobin.ports.store import OutboxRow, Transaction
 
-_WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
+_WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED, PushType.REGISTRATION_TROUBLE})
 _TOLD = {
     PushType.RENEW: "renewal",
     PushType.EXPIRY_WARNING: "warning",
@@ -20,6 +20,9 @@ _TOLD = {
     PushType.TARGETS_NEEDED: "targets-needed",
     PushType.CREDENTIALS_NEEDED: "credentials-needed",
     PushType.MISSED_CALL: "missed-call",
+    PushType.REGISTRATION_TROUBLE: "trouble",
+    PushType.REGISTRATION_TROUBLE_OVER: "trouble-over",
+    PushType.STILL_REACHABLE: "still-reachable",
 }
 
 
