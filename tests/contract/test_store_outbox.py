@@ -271,3 +271,30 @@ async def test_voiding_removes_what_older_generations_of_one_registration_planne
         (other, 2),
         (other, 3),
     ]
+
+
+async def test_a_use_voids_what_is_about_the_life_and_nothing_else(store: Store) -> None:
+    [id_, other] = await enrolled(store, 2)
+    for row in (
+        push(id_, 1),
+        push(id_, 2, kind=PushType.MISSED_CALL),
+        push(id_, 3, kind=PushType.VERIFY),
+        push(other, 1, kind=PushType.MISSED_CALL),
+    ):
+        await store.transact(lambda tx: tx.outbox.add(row))  # noqa: B023 - run at once
+    assert await store.transact(lambda tx: tx.outbox.void(id_, 99)) == 1
+
+    def left(tx: Transaction) -> list[list[int]]:
+        kinds = (PushType.EXPIRY_WARNING, PushType.MISSED_CALL, PushType.VERIFY)
+        return [steps(tx.outbox.of_registration(id_, kind)) for kind in kinds]
+
+    assert store.read(left) == [[], [2], [3]]
+
+
+async def test_what_waits_for_a_registration_comes_back_whole(store: Store) -> None:
+    [id_] = await enrolled(store, 1)
+    given = [push(id_, step, kind=PushType.MISSED_CALL, generation=step) for step in (2, 1)]
+    for row in given:
+        await store.transact(lambda tx: tx.outbox.add(row))  # noqa: B023 - run at once
+    found = store.read(lambda tx: tx.outbox.of_registration(id_, PushType.MISSED_CALL))
+    assert [replace(row, id=0) for row in found] == given[::-1]

@@ -50,6 +50,7 @@ from wakerobin.testing.memory import MemoryStore
 from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.phone import FakePhone
 from wakerobin.testing.wire import Wire, WireEndpoint
+from wakerobin.texts import Catalogues
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ PBX = ("198.51.100.9", 5060)
 DOMAIN = "pbx.test"
 APP = "softphone"
 KEY = b"the secret key of this server"
+TEXTS = Catalogues()
 
 
 def entropy(seed: str) -> Callable[[int], bytes]:
@@ -191,6 +193,7 @@ class World:
             entropy=ours,
             lifetime=lambda _app: policy,
             pbx_address=self._pbx_address,
+            texts=TEXTS,
         )
         self.switchboard = Switchboard(
             store=self.store,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,10 @@ from wakerobin.core.pushes import (
     PayloadHead,
     PushType,
     call_message,
+    call_over_message,
     call_payload,
     notice_payload,
+    variant_of,
 )
 from wakerobin.core.values import Provider, Purpose, PushTarget, Secret
 
@@ -56,8 +59,11 @@ def test_a_notice_says_which_push_and_how_the_life_stands_in_whole_seconds() -> 
 
 
 def test_a_missed_call_is_counted_and_nothing_else_is() -> None:
-    assert notice_payload(PushType.MISSED_CALL, HEAD, count=3)["count"] == 3
-    assert "count" not in notice_payload(PushType.RENEW, HEAD, count=3)
+    assert notice_payload(PushType.MISSED_CALL, HEAD, {"count": 3, "caller": "Bob"}) == {
+        **notice_payload(PushType.MISSED_CALL, HEAD),
+        "count": 3,
+    }
+    assert "count" not in notice_payload(PushType.RENEW, HEAD, {"count": 3})
 
 
 def test_a_call_says_who_calls_and_where_to_ask() -> None:
@@ -76,8 +82,38 @@ def test_a_call_push_has_no_text_and_no_collapse_key_and_ends_with_the_call() ->
     assert message.lane is Lane.CALLS
 
 
+def test_a_call_that_is_over_says_which_and_how_it_ended() -> None:
+    message = call_over_message("softphone", TARGET, HEAD, CALL, "answered-elsewhere")
+    payload = message.payload
+    assert payload["type"] == message.type == "call-over"
+    assert (message.id, message.expires_at, message.lane) == (HEAD.id, HEAD.expires_at, Lane.CALLS)
+    assert (payload["call_id"], payload["state"]) == (CALL.call_id, "answered-elsewhere")
+    assert "caller" not in payload
+
+
+@pytest.mark.parametrize(
+    ("type_", "details", "stage", "variant"),
+    [
+        (PushType.EXPIRY_WARNING, {}, "warned", ""),
+        (PushType.EXPIRY_WARNING, {"registered": True}, "warned", ""),
+        (PushType.EXPIRY_WARNING, {"registered": False}, "warned", "unregistered"),
+        (PushType.REGISTRATION_TROUBLE, {"cause": "refused"}, "active", ""),
+        (PushType.REGISTRATION_TROUBLE, {"cause": "unreachable"}, "active", "unreachable"),
+        (PushType.REGISTRATION_TROUBLE, {"cause": "refused", "ended": True}, "ended", "ended"),
+        (PushType.MISSED_CALL, {}, "renewing", ""),
+        (PushType.MISSED_CALL, {}, "warned", "warned"),
+        (PushType.EXPIRED, {"registered": False}, "expired", ""),
+    ],
+)
+def test_no_text_says_what_is_not_true(
+    type_: PushType, details: dict[str, Any], stage: str, variant: str
+) -> None:
+    assert variant_of(type_, details, stage) == variant
+
+
 @pytest.mark.parametrize("type_", list(PushType))
 def test_every_payload_is_json_and_every_type_has_a_lane(type_: PushType) -> None:
     payload = call_payload(HEAD, CALL) if type_ is PushType.CALL else notice_payload(type_, HEAD)
     assert json.loads(json.dumps(payload)) == payload
-    assert (LANES[type_] is Lane.CALLS) == (type_ is PushType.CALL), "nothing but calls in their lane"
+    urgent = {PushType.CALL, PushType.CALL_OVER, PushType.TEST}
+    assert (LANES[type_] is Lane.CALLS) == (type_ in urgent), "nothing else in the lane of calls"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wakerobin.core.errors import ConfigurationError
-from wakerobin.core.pushes import PushType
+from wakerobin.core.pushes import PushType, Wording
 from wakerobin.ports.options import AppOptions
 from wakerobin.texts import Catalogues
 
@@ -93,6 +93,22 @@ def test_an_app_may_bring_a_language_that_is_not_shipped(tmp_path: Path) -> None
     assert nobody.body == "5 пропущенных: Unknown caller"
 
 
+def test_an_app_that_names_somebody_in_its_own_words_falls_back_where_nobody_may_be_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "de.toml").write_text('[missed-call]\ntitle = "{account}"\nbody = "{caller}!"\n', "utf-8")
+    (tmp_path / "fr.toml").write_text('[expired]\ntitle = "Acme"\nbody = "Ouvrez."\n', "utf-8")
+    catalogues = Catalogues.of_apps({"acme": AppOptions(texts=str(tmp_path), push_privacy="none")})
+    missed = catalogues.text(PushType.MISSED_CALL, "de", "acme", VALUES)
+    assert (missed.title, missed.body) == ("Alice", "Bob!")
+    assert missed.generic == Wording("Ihr Telefonkonto", "Sie haben Anrufe verpasst.")
+    assert catalogues.text(PushType.EXPIRED, "fr", "acme", VALUES).generic == Wording("Acme", "Ouvrez.")
+
+
+def test_an_app_whose_push_services_may_read_names_gets_no_generic_text(shipped: Catalogues) -> None:
+    assert shipped.text(PushType.EXPIRED, "en", "phone", VALUES).generic is None
+
+
 def test_a_text_over_several_lines_becomes_one(tmp_path: Path) -> None:
     catalogues = own(tmp_path, en='[expired]\ntitle = " Acme "\nbody = """\nOpen\n  it,  {account}.\n"""\n')
     text = catalogues.text(PushType.EXPIRED, "en", "acme", VALUES)
@@ -122,11 +138,17 @@ def test_other_files_in_the_folder_are_no_matter(tmp_path: Path) -> None:
         ('[holiday]\ntitle = "x"\nbody = "y"\n', "[holiday] is no push with a text; there are call, "),
         ('[expired]\ntitle = "x"\n', "needs `title` and `body`"),
         ('[expired]\ntitle = "x"\nbody = "y"\nfoot = "z"\n', "nothing else"),
-        ('[expired]\ntitle = "x"\nbody = "y"\nbody_one = "z"\n', "needs `title` and `body`, and has nothing"),
+        (
+            '[expired]\ntitle = "x"\nbody = "y"\nbody_one = "z"\n',
+            "needs `title` and `body`, may have `private`, `several`, and has nothing else",
+        ),
         (
             '[missed-call]\ntitle = "x"\nbody = "y"\nbody_few = "z"\n',
-            "may have `body_one`, and has nothing else",
+            "may have `body_one`, `private`, `several`, and has nothing else",
         ),
+        ('[call]\ntitle = "x"\nbody = "y"\nprivate = "{caller}"\n', "`private` has {caller}"),
+        ('[missed-call-warned]\ntitle = "x"\nbody = "y"\n', "is no push with a text"),
+        ('warned = "{caller}"\n', "the placeholders are {text}"),
         ('[expired]\ntitle = "x"\nbody = 5\n', "`body` must be a text"),
         ('[expired]\ntitle = " "\nbody = "y"\n', "not an empty one"),
         ('[expired]\ntitle = "x"\nbody = "{name}"\n', "has {name}, which is not known here"),

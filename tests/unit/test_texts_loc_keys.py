@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ import pytest
 from tests.system.pushing import message
 from wakerobin.core.pushes import LocKeys, PushType
 from wakerobin.ports.options import AppOptions
+from wakerobin.ports.texts import Text
 from wakerobin.push.apns import notification
 from wakerobin.texts import LOC_KEYS, Catalogues
-from wakerobin.texts.entries import SILENT
-from wakerobin.texts.loc_keys import every_key
+from wakerobin.texts.entries import SILENT, WARNED
+from wakerobin.texts.loc_keys import every_key, every_private_key
 
-KEYED = Catalogues.of_apps({"phone": AppOptions(texts=LOC_KEYS), "other": AppOptions()})
+KEYED = Catalogues.of_apps({"phone": AppOptions(texts=LOC_KEYS, push_privacy="none"), "other": AppOptions()})
 VALUES = {"account": "Anna", "caller": "Bob", "count": "3"}
 SHOWN = [type_ for type_ in PushType if type_ not in SILENT]
 
@@ -78,24 +80,40 @@ def test_an_app_that_does_not_bring_its_texts_gets_none() -> None:
     assert KEYED.text(PushType.RENEW, "en", "phone", VALUES).loc_keys is None
 
 
-@pytest.mark.parametrize("type_", SHOWN)
-def test_every_key_that_is_sent_is_in_the_list(type_: PushType) -> None:
-    listed = {key: names for _, key, names in every_key()}
-    for locale in ("en", "pl", "ar", "ja", "sl"):
-        for count in range(1, 120):
-            sent = keys(type_, locale, count=str(count))
-            assert len(listed[sent.title_key]) == len(sent.title_args)
-            assert len(listed[sent.body_key]) == len(sent.body_args)
-
-
-def test_every_key_of_the_list_can_be_sent() -> None:
-    sent: set[str] = set()
+def sent(locale: str, count: int) -> Iterator[Text]:
+    """Yield every text that can be sent in a language."""
     for type_ in SHOWN:
-        for locale in ("en", "pl", "ar"):
-            for count in range(1, 120):
-                one = keys(type_, locale, count=str(count))
-                sent |= {one.title_key, one.body_key}
-    assert sorted(sent) == sorted(key for _, key, _ in every_key())
+        for variant in ("", "unregistered", "unreachable", "ended", "elsewhere", WARNED):
+            for accounts in ((), ("Anna", "Ben")):
+                values = VALUES | {"count": str(count)}
+                yield KEYED.text(type_, locale, "phone", values, variant=variant, accounts=accounts)
+
+
+def test_the_keys_of_the_list_are_those_that_can_be_sent_each_with_its_arguments() -> None:
+    listed = dict(every_key())
+    seen: set[str] = set()
+    seen_private: set[str] = set()
+    for locale in ("en", "pl", "ar", "ja", "sl"):
+        for text in (one for count in range(1, 25) for one in sent(locale, count)):
+            keyed = text.loc_keys
+            assert keyed is not None
+            assert len(listed[keyed.title_key]) == len(keyed.title_args)
+            assert len(listed[keyed.body_key]) == len(keyed.body_args)
+            seen |= {keyed.title_key, keyed.body_key}
+            assert text.generic is not None
+            private = text.generic.loc_keys
+            assert private is not None
+            assert private.title_args == private.body_args == ()
+            seen_private |= {private.title_key, private.body_key}
+    assert sorted(seen) == sorted(listed)
+    assert sorted(seen_private) == sorted(every_private_key())
+
+
+def test_a_text_about_several_accounts_has_a_key_of_its_own_and_one_argument_for_all() -> None:
+    text = KEYED.text(PushType.EXPIRED, "de", "phone", {}, accounts=["Anna", "Ben"])
+    assert text.loc_keys == LocKeys(
+        "sip_push_expired_title", ("Anna und Ben",), "sip_push_expired_body_several", ("Anna und Ben",)
+    )
 
 
 def alert(**changes: Any) -> Any:

@@ -6,6 +6,7 @@ The payload is one JSON object, the same for every provider; its times are integ
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -72,6 +73,15 @@ class LocKeys:
     body_args: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What a notification says."""
+
+    title: str
+    text: str
+    loc_keys: LocKeys | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushMessage:
     """One push to one target: what it says, until when it is of use, and its key at the provider."""
@@ -86,6 +96,8 @@ class PushMessage:
     """What the user reads; empty for silent pushes."""
     loc_keys: LocKeys | None = None
     """What goes out instead of title and text where the push service knows such keys."""
+    generic: Wording | None = None
+    """The same without any name, for an app whose push services are not to read names."""
     payload: dict[str, Any] = field(default_factory=dict)
     """The JSON object of api.md "Payload", the same for every provider."""
     expires_at: int
@@ -139,12 +151,35 @@ class CallDetails:
         return hash(self.call_id)
 
 
-def notice_payload(type_: PushType, head: PayloadHead, *, count: int = 0) -> dict[str, Any]:
-    """Return the payload of every push that is not a call; `count` belongs to missed calls only."""
-    payload = _head(type_, head)
-    if type_ is PushType.MISSED_CALL:
-        payload["count"] = count
-    return payload
+OUTLIVES_USE: frozenset[PushType] = frozenset({PushType.MISSED_CALL, PushType.VERIFY})
+"""What is not about the life, so that a use of the app does not make it untrue."""
+
+_DETAILS: dict[PushType, tuple[str, ...]] = {
+    PushType.MISSED_CALL: ("count",),
+    PushType.VERIFY: ("nonce",),
+    PushType.TEST: ("test",),
+    PushType.REGISTRATION_TROUBLE: ("cause", "ended"),
+}
+"""What the payload of a type says beside its head."""
+
+
+def notice_payload(type_: PushType, head: PayloadHead, details: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """Return the payload of every push that is not a call; of the details, what belongs to its type."""
+    said = {name: details[name] for name in _DETAILS.get(type_, ()) if name in details}
+    return _head(type_, head) | said
+
+
+def variant_of(type_: PushType, details: Mapping[str, Any], stage: str) -> str:
+    """Return which of a type's texts is true; empty for the plain one. `details` are of its decision."""
+    match type_:
+        case PushType.EXPIRY_WARNING:
+            return "unregistered" if details.get("registered") is False else ""
+        case PushType.REGISTRATION_TROUBLE:
+            return "ended" if details.get("ended") else str(details.get("cause", "")).replace("refused", "")
+        case PushType.MISSED_CALL:
+            return "warned" if stage == "warned" else ""
+        case _:
+            return ""
 
 
 def call_payload(head: PayloadHead, call: CallDetails) -> dict[str, Any]:
@@ -167,6 +202,25 @@ def call_message(app: str, target: PushTarget, head: PayloadHead, call: CallDeta
         target=target,
         app=app,
         payload=call_payload(head, call),
+        expires_at=head.expires_at,
+    )
+
+
+def call_over_message(
+    app: str, target: PushTarget, head: PayloadHead, call: CallDetails, state: str
+) -> PushMessage:
+    """Return the push that says that a call rings no more; `state` is the API's word for how it ended."""
+    payload = _head(PushType.CALL_OVER, head) | {
+        "call_id": call.call_id,
+        "sip_call_id": call.sip_call_id,
+        "state": state,
+    }
+    return PushMessage(
+        type=PushType.CALL_OVER,
+        id=head.id,
+        target=target,
+        app=app,
+        payload=payload,
         expires_at=head.expires_at,
     )
 

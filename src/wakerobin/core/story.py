@@ -48,7 +48,11 @@ _RECEIPTS = {
 
 
 _REASON_TEXT = re.compile(r';\s*text="([^"]+)"')
-_COMPLETED_ELSEWHERE = re.compile(r"SIP\s*;(?:[^,]*;)?\s*cause\s*=\s*200(?!\d)", re.IGNORECASE)
+_REASON_CAUSE = re.compile(
+    r"(?:^|,)\s*(SIP|Q\.850)\s*;(?:[^,]*;)?\s*cause\s*=\s*(\d{1,3})(?!\d)", re.IGNORECASE
+)
+_COMPLETED_ELSEWHERE = frozenset({("SIP", "200"), ("Q.850", "26")})
+_DECLINED_ELSEWHERE = frozenset({("SIP", "600"), ("SIP", "603"), ("SIP", "607"), ("Q.850", "21")})
 
 
 def words(event: str, details: Details) -> str:
@@ -77,7 +81,16 @@ def said_in(reason: str) -> str:
 
 def is_elsewhere(reason: str) -> bool:
     """Whether a Reason header says that somebody else answered the call (RFC 3326: a cause of 200)."""
-    return _COMPLETED_ELSEWHERE.match(reason) is not None
+    return not _causes(reason).isdisjoint(_COMPLETED_ELSEWHERE)
+
+
+def is_declined_elsewhere(reason: str) -> bool:
+    """Whether a Reason header says that somebody declined the call for all of the user's phones."""
+    return not _causes(reason).isdisjoint(_DECLINED_ELSEWHERE)
+
+
+def _causes(reason: str) -> set[tuple[str, str]]:
+    return {(found[1].upper(), found[2]) for found in _REASON_CAUSE.finditer(reason)}
 
 
 def duration(milliseconds: int) -> str:
@@ -251,6 +264,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "declined": "The call was declined.",
     "cancelled": _cancelled,
     "missed": _because("Nobody answered"),
+    "call-over-sent": _to("The phone was told that the call is over, by", "by"),
     "resumed": "The server was started again and took the call up.",
 }
 

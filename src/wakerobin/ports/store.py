@@ -305,6 +305,10 @@ class Outbox(Protocol):
         """Return rows with `not_before` ≤ now and no lease, the earliest deadline first."""
         ...
 
+    def of_registration(self, registration_id: int, kind: PushType) -> list[OutboxRow]:
+        """Return the rows of a kind for one registration, by generation."""
+        ...
+
     def companions(self, row: OutboxRow, now: int, until: int) -> list[OutboxRow]:
         """Return rows of the same kind for other accounts of the same installation of the app.
 
@@ -324,7 +328,10 @@ class Outbox(Protocol):
 
     def remove(self, row_id: int) -> None: ...
     def void(self, registration_id: int, below_generation: int) -> int:
-        """Remove rows of older generations; returns how many."""
+        """Remove rows of older generations that are about the life; returns how many.
+
+        Those of `core.pushes.OUTLIVES_USE` stay: a use does not make them untrue.
+        """
         ...
 
     def next_due(self) -> int | None:

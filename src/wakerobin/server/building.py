@@ -80,11 +80,12 @@ def build(ground: Ground) -> Rooms:
     joints = _Joints()
     lives = Lives(store, clock, lifetime, joints.is_call_held, granted_until=joints.granted_until)
     pushing = PushServices(options.apps, store, clock, timers, entropy, destinations)
+    texts = Catalogues.of_apps(options.apps)
     courier = Courier(
         store=store,
         clock=clock,
         timers=timers,
-        texts=Catalogues.of_apps(options.apps),
+        texts=texts,
         services=pushing.of,
         lives=lives,
         entropy=entropy,
@@ -125,6 +126,7 @@ def build(ground: Ground) -> Rooms:
         entropy=entropy,
         lifetime=lifetime,
         pbx_address=_pbx_address(fleet),
+        texts=texts,
         api=options.http.public_url,
     )
     switchboard = Switchboard(

@@ -56,6 +56,10 @@ class OutboxTable:
         rows = self._session.all(due, lane=of.lane, app=of.app, provider=of.provider, now=now, limit=limit)
         return [_outbox_row(row) for row in rows]
 
+    def of_registration(self, registration_id: int, kind: PushType) -> list[OutboxRow]:
+        values = {"registration_id": registration_id, "kind": kind}
+        return [_outbox_row(row) for row in self._session.all(_OUTBOX["of_registration"], **values)]
+
     def companions(self, row: OutboxRow, now: int, until: int) -> list[OutboxRow]:
         rows = self._session.all(
             _OUTBOX["companions"],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from wakerobin.core.pushes import LANES, Lane
+from wakerobin.core.pushes import LANES, OUTLIVES_USE, Lane, PushType
 from wakerobin.core.values import BindingState, Ended, Life, Purpose, TargetKind
 from wakerobin.ports.store import MOST_COMPANIONS, OutboxRow, Queue, Standing, StoryRow
 from wakerobin.testing.memory_groups import expect_free, through_json
@@ -104,6 +104,10 @@ class MemoryOutbox:
         first = sorted(rows, key=lambda row: (row.deadline_at, row.id))[:limit]
         return [replace(row, payload=through_json(row.payload)) for row in first]
 
+    def of_registration(self, registration_id: int, kind: PushType) -> list[OutboxRow]:
+        rows = self._rows.where(lambda row: (row.registration_id, row.kind) == (registration_id, kind))
+        return [replace(row, payload=through_json(row.payload)) for row in sorted(rows, key=_decision)]
+
     def companions(self, row: OutboxRow, now: int, until: int) -> list[OutboxRow]:
         mine = self._all.registration.rows.get(row.registration_id)
         if mine is None or not mine.installation:
@@ -140,9 +144,11 @@ class MemoryOutbox:
         self._leases.drop(row_id)
 
     def void(self, registration_id: int, below_generation: int) -> int:
-        return self._rows.drop_where(
-            lambda row: row.registration_id == registration_id and row.generation < below_generation
-        )
+        def is_void(row: OutboxRow) -> bool:
+            is_older = row.registration_id == registration_id and row.generation < below_generation
+            return is_older and row.kind not in OUTLIVES_USE
+
+        return self._rows.drop_where(is_void)
 
     def next_due(self) -> int | None:
         return min((self._try_at(row) for row in self._rows.rows.values()), default=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from wakerobin.core.pushes import LocKeys, PushType
-from wakerobin.texts.entries import ACCOUNT, COUNT, PLACEHOLDERS, count_in
+from wakerobin.texts.entries import ACCOUNT, COUNT, PLACEHOLDERS, VARIANTS, WARNED, count_in
 from wakerobin.texts.languages import canonical, is_right_to_left
 from wakerobin.texts.names import isolated
 from wakerobin.texts.plurals import OTHER, plural_form
@@ -19,7 +19,13 @@ FORMS: Final = ("one", "two", "few", "many", OTHER)
 """The forms that a count of one or more can take in any language."""
 
 
-def loc_keys(type_: PushType, locale: str, values: Mapping[str, str]) -> LocKeys:
+SEVERAL: Final = "several"
+PRIVATE_TITLE: Final = "sip_push_private_title"
+
+
+def loc_keys(
+    type_: PushType, locale: str, values: Mapping[str, str], variant: str = "", *, of_several: bool = False
+) -> LocKeys:
     """Return keys and arguments for a push that shows something; `values` are cleaned."""
     language = canonical(locale)
     form = plural_form(language, count_in(values)) if COUNT in PLACEHOLDERS[type_] else ""
@@ -28,22 +34,28 @@ def loc_keys(type_: PushType, locale: str, values: Mapping[str, str]) -> LocKeys
         name: value if name == COUNT or not value else isolated(value, right_to_left=right_to_left)
         for name, value in values.items()
     }
+    name = _name(type_, variant)
     return LocKeys(
-        title_key=title_key(type_),
+        title_key=title_key(name),
         title_args=tuple(values.get(name, "") for name in title_args(type_)),
-        body_key=body_key(type_, form),
+        body_key=body_key(name, SEVERAL if of_several and _may_be_several(type_) else form),
         body_args=tuple(inside.get(name, "") for name in PLACEHOLDERS[type_]),
     )
 
 
-def title_key(type_: PushType) -> str:
-    """Return the key of a title."""
-    return f"sip_push_{type_.value.replace('-', '_')}_title"
+def private_loc_keys(type_: PushType, variant: str) -> LocKeys:
+    """Return the keys of a text that names nobody, and so has no arguments."""
+    return LocKeys(PRIVATE_TITLE, (), body_key(_name(type_, variant), "private"), ())
 
 
-def body_key(type_: PushType, form: str = "") -> str:
+def title_key(name: str) -> str:
+    """Return the key of a title; `name` is that of the text."""
+    return f"sip_push_{name.replace('-', '_')}_title"
+
+
+def body_key(name: str, form: str = "") -> str:
     """Return the key of a body, in one form where there is a count."""
-    key = f"sip_push_{type_.value.replace('-', '_')}_body"
+    key = f"sip_push_{name.replace('-', '_')}_body"
     return f"{key}_{form}" if form else key
 
 
@@ -52,9 +64,33 @@ def title_args(type_: PushType) -> tuple[str, ...]:
     return (ACCOUNT, *(name for name in PLACEHOLDERS[type_] if name != ACCOUNT))
 
 
-def every_key() -> Iterator[tuple[PushType, str, tuple[str, ...]]]:
-    """Yield each key that can be sent, with its type and the names of its arguments."""
+def every_key() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each key that can be sent to read names, with the names of its arguments."""
     for type_, names in PLACEHOLDERS.items():
-        yield type_, title_key(type_), title_args(type_)
-        for form in FORMS if COUNT in names else ("",):
-            yield type_, body_key(type_, form), names
+        forms = (*(FORMS if COUNT in names else ("",)), *((SEVERAL,) if _may_be_several(type_) else ()))
+        for variant in _variants(type_):
+            name = _name(type_, variant)
+            yield title_key(name), title_args(type_)
+            for form in forms:
+                yield body_key(name, form), names
+
+
+def every_private_key() -> Iterator[str]:
+    """Yield each key that can be sent where the push service is to read no names."""
+    yield PRIVATE_TITLE
+    for type_ in PLACEHOLDERS:
+        for variant in _variants(type_):
+            yield private_loc_keys(type_, variant).body_key
+
+
+def _name(type_: PushType, variant: str) -> str:
+    return f"{type_.value}-{variant}" if variant in _variants(type_) and variant else type_.value
+
+
+def _variants(type_: PushType) -> tuple[str, ...]:
+    return ("", *VARIANTS.get(type_, ()), *((WARNED,) if type_ is PushType.MISSED_CALL else ()))
+
+
+def _may_be_several(type_: PushType) -> bool:
+    """Whether one push of this type may be for several accounts: what the clock brings about."""
+    return type_ in (PushType.EXPIRY_WARNING, PushType.EXPIRED, PushType.STILL_REACHABLE)

@@ -1,34 +1,35 @@
 """Reading catalogues: a folder with one TOML file a language, checked to the last brace.
 
-A file is named for its language (`de.toml`, `pt-br.toml`) and has one table for each type of push with
-`title` and `body`, and where there is a count the other forms of its language: `body_one`, `body_few`, ….
-`unknown_caller` stands in for a caller who did not say who is calling.
+A file is named for its language (`de.toml`, `pt-br.toml`) and has one table for each text with `title` and
+`body`, where there is a count the other forms of its language (`body_one`, `body_few`, …), and perhaps a body
+for `several` accounts and a `private` one that names nobody. Before the tables stand its words, such as
+`unknown_caller` for a caller who did not say who is calling.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.pushes import PushType
-from wakerobin.texts.entries import COUNT, PLACEHOLDER, PLACEHOLDERS, Entry
+from wakerobin.texts.entries import COUNT, PLACEHOLDER, PLACEHOLDERS, WORDS, Entry, every_table
 from wakerobin.texts.languages import canonical, is_language
 from wakerobin.texts.plurals import OTHER, plural_forms
 
 _SUFFIX: Final = ".toml"
-_UNKNOWN_CALLER: Final = "unknown_caller"
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """What one file says."""
 
-    entries: Mapping[PushType, Entry]
-    unknown_caller: str = ""
+    entries: Mapping[str, Entry]
+    """By the name of the table."""
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_folder(folder: Traversable) -> dict[str, Catalogue]:
@@ -66,29 +67,33 @@ def _read(file: Traversable, language: str) -> Catalogue:
         raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # broken TOML, not UTF-8, or brackets without end
         raise ConfigurationError(f"{file}: is no TOML in UTF-8: {error}") from None
-    unknown_caller = ""
-    if _UNKNOWN_CALLER in tables:
-        unknown_caller = _text(f"{file}:", _UNKNOWN_CALLER, tables.pop(_UNKNOWN_CALLER), ())
-    visible = {type_.value: type_ for type_ in PLACEHOLDERS}
-    entries: dict[PushType, Entry] = {}
+    words = {
+        name: _text(f"{file}:", name, tables.pop(name), allowed)
+        for name, allowed in WORDS.items()
+        if name in tables
+    }
+    known = dict(every_table())
+    entries: dict[str, Entry] = {}
     for name, table in tables.items():
-        if name not in visible:
-            raise ConfigurationError(f"{file}: [{name}] is no push with a text; there are {_list(visible)}")
-        entries[visible[name]] = _entry(f"{file}: [{name}]", visible[name], language, table)
-    return Catalogue(entries, unknown_caller)
+        if name not in known:
+            raise ConfigurationError(f"{file}: [{name}] is no push with a text; there are {_list(known)}")
+        entries[name] = _entry(f"{file}: [{name}]", known[name], language, table)
+    return Catalogue(entries, words)
 
 
 def _entry(place: str, type_: PushType, language: str, table: Any) -> Entry:
     names = PLACEHOLDERS[type_]
     forms = {f"body_{form}": form for form in plural_forms(language)} if COUNT in names else {}
     forms["body"] = OTHER
-    if not isinstance(table, dict) or not {"title", "body"} <= table.keys() <= {"title", *forms}:
-        more = sorted(forms.keys() - {"body"})
-        may = f", may have {_list(f'`{name}`' for name in more)}" if more else ""
-        raise ConfigurationError(f"{place} needs `title` and `body`{may}, and has nothing else")
-    texts = {name: _text(place, name, text, names) for name, text in table.items()}
-    title = texts.pop("title")
-    return Entry(language, title, {forms[name]: text for name, text in texts.items()})
+    more = sorted({*(forms.keys() - {"body"}), "private", "several"})
+    if not isinstance(table, dict) or not {"title", "body"} <= table.keys() <= {"title", "body", *more}:
+        may = _list(f"`{name}`" for name in more)
+        raise ConfigurationError(f"{place} needs `title` and `body`, may have {may}, and has nothing else")
+    private = _text(place, "private", table["private"], ()) if "private" in table else ""
+    texts = {name: _text(place, name, text, names) for name, text in table.items() if name != "private"}
+    title, several = texts.pop("title"), texts.pop("several", "")
+    bodies = {forms[name]: text for name, text in texts.items()}
+    return Entry(language, title, bodies, several, private)
 
 
 def _text(place: str, name: str, text: Any, names: tuple[str, ...]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
 
 from wakerobin import log, metrics
 from wakerobin.core import tokens
-from wakerobin.core.call import CallPolicy, IncomingCall
+from wakerobin.core.call import CallPolicy, CallState, IncomingCall
 from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
 from wakerobin.core.ids import hex_token
+from wakerobin.core.pushes import PushType
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.message import Message, parse, respond
 from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
@@ -19,6 +20,7 @@ from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, Store, Transaction
 from wakerobin.services.lives import Lives
 from wakerobin.services.phones import Phones
+from wakerobin.services.switchboard.aftermath import tell_missed, withdraw_missed
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.incoming import (
     call_key,
@@ -132,7 +134,7 @@ class Switchboard:
     def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         """A phone registered: it gets the calls that are held for its account."""
         for line in self._of_account(account_id):
-            line.feed(line.machine.phone_arrived(phone, self._exchange.clock.monotonic()))
+            line.phone_arrived(phone)
 
     def stray_response(self, message: Message, flow: Flow) -> bool:
         """Take a response to a branch that was abandoned, or of before a restart, known by its signature.
@@ -186,6 +188,7 @@ class Switchboard:
             to_tag=held.to_tag,
             started_at=held.started_at,
         )
+        line.resume_aftermath(held)
         for branch in held.branches["branches"]:
             flow = flow_from_json(branch["flow"])
             # A stream died with us; what its phone answers is known by the branch (`stray_response`).
@@ -250,9 +253,24 @@ class Switchboard:
         line = self._line_of(registration, call_id)
         if line is None or line.machine.state.is_over:
             return False
-        line.tell("progress")
-        line.feed([])
+        line.progress(registration.id)
         return True
+
+    async def known(
+        self, registration: PushRegistration, *, call_id: str = "", push_ids: Collection[str] = ()
+    ) -> None:
+        """The app knows of a call, by its `call_id` or by receipts: its user is not told of it any more."""
+        lines = self._of_account(registration.account_id)
+        for line in lines:
+            known_as = self.call_id_for(registration, line.record)
+            if known_as == call_id or {*line.push_ids(registration.id)} & {*push_ids}:
+                line.knows(registration.id)
+        record = self.call_of(registration, call_id) if call_id else None
+        key = record.call_id if record is not None else ""
+        if self._store.read(lambda tx: tx.outbox.of_registration(registration.id, PushType.MISSED_CALL)):
+            await self._store.transact(
+                lambda tx: withdraw_missed(tx, registration.id, call=key, push_ids=push_ids)
+            )
 
     # Its own
 
@@ -304,7 +322,7 @@ class Switchboard:
             transaction=transaction,
             machine=machine,
             to_tag=to_tag,
-            wakeables=self._store.read(lambda tx: wakeables(tx, account.id)),
+            wakeables=self._store.read(lambda tx: wakeables(tx, account)),
             started_at=started_at,
             expires_at=started_at + min(waits_ms, LONGEST_PUSH_MS),
             on_over=self._over,
@@ -351,6 +369,11 @@ class Switchboard:
                     tx.calls.hold(one.held)
                 elif one.record.ended_at:
                     tx.calls.release(one.line.key)
+            for missed in one.missed:
+                tell_missed(tx, missed, one.record.account_id)
+            if one.line.was_missed and one.record.state == CallState.ANSWERED:
+                for registration_id in one.line.registrations:  # the answer crossed the CANCEL
+                    withdraw_missed(tx, registration_id, call=one.record.call_id)
             for registration_id in one.uses:
                 self._lives.use_in(tx, registration_id, "call", self._exchange.clock.now())
 
@@ -373,12 +396,14 @@ class _Written:
         self.record = line.record
         self.rows, line.rows, line.is_dirty = line.rows, [], False
         self.uses, line.uses = line.uses, []
+        self.missed, line.missed = line.missed, []
         self.held = line.held()
 
     def undo(self) -> None:
         """The store could not take it."""
         self.line.rows[:0] = self.rows
         self.line.uses[:0] = self.uses
+        self.line.missed[:0] = self.missed
         self.line.is_dirty = True
 
 

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from wakerobin.core import tokens
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import Entropy
 from wakerobin.core.lifetime import LifetimePolicy
-from wakerobin.core.pushes import Accepted, Outcome, PushMessage, Rejected, TargetGone, Throttled
+from wakerobin.core.pushes import (
+    Accepted,
+    CallDetails,
+    Outcome,
+    PushMessage,
+    PushType,
+    Rejected,
+    TargetGone,
+    Throttled,
+)
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import SipEndpoint, TransactionLayer
+from wakerobin.ports.texts import Texts
 from wakerobin.services.phones.routes import Address, RecordRoutes
 from wakerobin.services.switchboard.incoming import leads_somewhere, registration_call_id
-from wakerobin.services.switchboard.wake import Wakeable, call_details, call_pushes
+from wakerobin.services.switchboard.wake import (
+    CALL_OVER_MS,
+    ELSEWHERE,
+    CallWords,
+    Wakeable,
+    call_details,
+    call_over_pushes,
+    call_push_id,
+    call_pushes,
+)
 
 
 class CallPushes(Protocol):
@@ -53,6 +72,7 @@ class Exchange:
         entropy: Entropy,
         lifetime: Callable[[str], LifetimePolicy],
         pbx_address: Callable[[Account], Address | None],
+        texts: Texts,
         api: str = "",
     ) -> None:
         self.clock = clock
@@ -65,6 +85,7 @@ class Exchange:
         self.entropy = entropy
         self._lifetime = lifetime
         self._pbx_address = pbx_address
+        self._words = CallWords(texts)
         self._api = api
 
     def push(
@@ -72,26 +93,58 @@ class Exchange:
         invite: Message,
         wakeable: Wakeable,
         expires_at: int,
-        on_outcome: Callable[[bool, str], None],
+        on_outcome: Callable[[int, bool, str], None],
     ) -> None:
-        """Send the call pushes of one registration; `on_outcome(accepted, reason)` for each target."""
+        """Send the call pushes of one registration; `on_outcome(target id, accepted, reason)` for each."""
         now = self.clock.now()
         policy = self._lifetime(wakeable.registration.app)
-        details = call_details(self.keys.current, invite, wakeable.registration, self._api)
-        messages = call_pushes(self.keys.current, details, wakeable, policy, now, expires_at)
+        details = self._details(invite, wakeable)
+        text = self._words.text(PushType.CALL, wakeable, details)
+        messages = call_pushes(self.keys.current, details, wakeable, text, policy, (now, expires_at))
         deadline = self.clock.monotonic() + (expires_at - now) / 1000
 
         def settled(message: PushMessage, outcome: Outcome) -> None:
-            on_outcome(isinstance(outcome, Accepted), _words(message, outcome))
+            on_outcome(message.target.id, isinstance(outcome, Accepted), _words(message, outcome))
 
         self._courier.call_now(messages, settled, deadline)
 
     def call_over(self, invite: Message, wakeable: Wakeable) -> None:
         """The call is over for this registration: what has not left, does not leave."""
+        self._courier.call_over(self.call_id(invite, wakeable))
+
+    def call_id(self, invite: Message, wakeable: Wakeable) -> str:
+        """Return the `call_id` under which a registration knows this call."""
         public_id = wakeable.registration.public_id
-        self._courier.call_over(
-            registration_call_id(self.keys.current, invite.call_id, invite.from_tag or "", public_id)
+        return registration_call_id(self.keys.current, invite.call_id, invite.from_tag or "", public_id)
+
+    def push_ids(self, invite: Message, wakeable: Wakeable) -> list[str]:
+        """Return the ids of the call pushes of a registration, as its receipts name them."""
+        call_id = self.call_id(invite, wakeable)
+        return [call_push_id(self.keys.current, call_id, target) for target in wakeable.targets]
+
+    def take_back(
+        self, invite: Message, wakeable: Wakeable, taken_by: Collection[int], state: str
+    ) -> list[str]:
+        """Tell the targets whose call push was accepted that the call is over; return the push services."""
+        now = self.clock.now()
+        details = self._details(invite, wakeable)
+        variant = "elsewhere" if state == ELSEWHERE else ""
+        messages = call_over_pushes(
+            self.keys.current,
+            details,
+            wakeable,
+            self._words.text(PushType.CALL_OVER, wakeable, details, variant),
+            self._lifetime(wakeable.registration.app),
+            taken_by=taken_by,
+            state=state,
+            now=now,
         )
+        if messages:
+            self._courier.call_now(messages, _ignore, self.clock.monotonic() + CALL_OVER_MS / 1000)
+        return sorted({message.target.provider.value.upper() for message in messages})
+
+    def _details(self, invite: Message, wakeable: Wakeable) -> CallDetails:
+        return call_details(self.keys.current, invite, wakeable.registration, self._api)
 
     def record_routes(
         self, phone: PhoneFlow, account: Account, invite: Message, seen: Flow
@@ -117,6 +170,10 @@ class Exchange:
             return self._routes.is_ours(SipUri.parse(uri))
         except SipSyntaxError:
             return False
+
+
+def _ignore(_message: PushMessage, _outcome: Outcome) -> None:
+    """A phone that does not hear that a call is over asks the API, as it would without."""
 
 
 def _words(message: PushMessage, outcome: Outcome) -> str:

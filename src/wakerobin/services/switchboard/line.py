@@ -29,6 +29,7 @@ from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, StoryRow
+from wakerobin.services.switchboard.aftermath import Aftermath, Missed
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.incoming import (
     caller_of,
@@ -86,7 +87,11 @@ class Line:
         self._exchange = exchange
         self._on_over = on_over
         self._on_fed = on_fed
+        self.missed: list[Missed] = []
+        """Whom to tell that they missed this call, not yet stored."""
+        self.was_missed = False
         self._wakeables = {w.registration.id: w for w in wakeables}
+        self._aftermath = Aftermath(exchange, self.invite, wakeables)
         self._unsettled: dict[int, int] = {}
         self._pending: deque[Effect] = deque()
         self._is_feeding = False
@@ -111,7 +116,7 @@ class Line:
     @property
     def has_news(self) -> bool:
         """Whether there is something to write."""
-        return bool(self.rows or self.uses) or self.is_dirty
+        return bool(self.rows or self.uses or self.missed) or self.is_dirty
 
     # In
 
@@ -138,8 +143,30 @@ class Line:
         """Call back once, at the next change of the record."""
         self._waiters.append(callback)
 
+    def phone_arrived(self, phone: PhoneFlow) -> None:
+        """A phone of the account registered."""
+        self._aftermath.awoke(phone.registration_id)
+        self.feed(self.machine.phone_arrived(phone, self._exchange.clock.monotonic()))
+
+    def progress(self, registration_id: int) -> None:
+        """An app says that it is awake and deals with the call."""
+        self.tell("progress")
+        self.feed([])
+        self._aftermath.knows(registration_id)
+
+    def knows(self, registration_id: int) -> None:
+        """An app knows of the call: its user needs no telling."""
+        self._aftermath.knows(registration_id)
+
+    def push_ids(self, registration_id: int) -> list[str]:
+        """Return the ids of the pushes of this call to a registration."""
+        wakeable = self._wakeables.get(registration_id)
+        return self._exchange.push_ids(self.invite, wakeable) if wakeable is not None else []
+
     def response(self, key: str, message: Message) -> None:
         """A phone answered."""
+        if (branch := self.branches.get(key)) is not None:
+            self._aftermath.awoke(branch.phone.registration_id)
         self.feed(self.machine.receive(key, message, self._exchange.clock.monotonic()))
 
     def failure(self, key: str, reason: str) -> None:
@@ -149,6 +176,7 @@ class Line:
     def adopt(self, kept: Mapping[str, Any], phone: PhoneFlow, sent: Message) -> None:
         """Take up a branch of before a restart: the transaction, and its place in the call."""
         key = kept["key"]
+        self._aftermath.awoke(phone.registration_id)
         self._resume_branch(key, phone, sent, kept["via"])
         self.machine.adopt(kept, phone)
 
@@ -168,6 +196,7 @@ class Line:
         routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
         sent = for_phone(self.invite, phone, routes, 1)
         key = response.branch or ""
+        self._aftermath.awoke(phone.registration_id)
         effects = self.machine.take_back(key, phone, response.status, now)
         if effects is not None:
             self._resume_branch(key, phone, sent, key)
@@ -189,11 +218,15 @@ class Line:
 
     # For the store
 
+    def resume_aftermath(self, held: HeldCall) -> None:
+        """Take up what was known of its phones before a restart."""
+        self._aftermath.restore(held.branches["aftermath"])
+
     def held(self) -> HeldCall | None:
         """Return what a restart needs to go on with this call; None while, or after, there is nothing to."""
         if self.machine.state is CallState.HELD or self.machine.is_answered_for:
             return None
-        snapshot = self.machine.snapshot()
+        snapshot = self.machine.snapshot() | {"aftermath": self._aftermath.snapshot()}
         for branch in snapshot["branches"]:
             known = self.branches[branch["key"]]
             branch["flow"] = flow_to_json(known.phone.flow)
@@ -281,10 +314,14 @@ class Line:
             self.invite,
             wakeable,
             self.record.expires_at,
-            lambda accepted, reason: self._push_outcome(registration_id, accepted=accepted, reason=reason),
+            lambda target_id, accepted, reason: self._push_outcome(
+                registration_id, target_id, accepted=accepted, reason=reason
+            ),
         )
 
-    def _push_outcome(self, registration_id: int, *, accepted: bool, reason: str) -> None:
+    def _push_outcome(self, registration_id: int, target_id: int, *, accepted: bool, reason: str) -> None:
+        if accepted:
+            self._tell_over(self._aftermath.taken(registration_id, target_id))
         left = self._unsettled.get(registration_id, 0)
         if left <= 0:
             return  # one target took it already
@@ -325,7 +362,14 @@ class Line:
             self.uses.append(over.answered_by)  # an answered or declined call is a use of the app
         for registration_id in self._unsettled:
             self._exchange.call_over(self.invite, self._wakeables[registration_id])
+        self._tell_over(self._aftermath.over(over.state, over.reason, over.answered_by))
+        self.missed = self._aftermath.missed(self.record)
+        self.was_missed = self.was_missed or bool(self.missed)
         self._on_over(self)
+
+    def _tell_over(self, services: list[str]) -> None:
+        if services:
+            self.tell("call-over-sent", by=", ".join(dict.fromkeys(services)))
 
     def tell(self, event: str, **details: Any) -> None:
         """Add an event to the story of this call."""

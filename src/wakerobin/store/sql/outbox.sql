@@ -64,8 +64,15 @@ WHERE id = :id
 DELETE FROM outbox WHERE id = :id
 
 -- void --
--- Remove what older generations planned.
+-- Remove what older generations planned for the life (core.pushes, OUTLIVES_USE).
 DELETE FROM outbox WHERE registration_id = :registration_id AND generation < :below
+  AND kind NOT IN ('missed-call', 'verify')
+
+-- of_registration --
+-- Return what waits for a registration, of one kind.
+SELECT id, slot, registration_id, generation, kind, step, not_before, deadline_at, attempts, payload, app,
+  provider
+FROM outbox WHERE registration_id = :registration_id AND kind = :kind ORDER BY generation
 
 -- next_due --
 -- Return when the next push may be tried.

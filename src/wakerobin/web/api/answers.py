@@ -8,14 +8,14 @@ from typing import Any, Final
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from wakerobin.core.call import CallState
 from wakerobin.core.lifetime import PlanKind, Stage
-from wakerobin.core.story import is_elsewhere, readable, said_in, words
+from wakerobin.core.story import readable, said_in, words
 from wakerobin.core.values import Account, BindingState, PushRegistration, Transport
 from wakerobin.net.endpoint import Listener
 from wakerobin.ports.store import CallRecord, StoryRow, Transaction
 from wakerobin.services import story
 from wakerobin.services.fleet import BindingStatus
+from wakerobin.services.switchboard import seen_state
 from wakerobin.web.api.holding import Standing
 from wakerobin.web.context import WebContext
 
@@ -268,13 +268,7 @@ def notice_of(binding: Binding) -> str | None:
 
 def call_answer(call_id: str, record: CallRecord, registration: PushRegistration) -> CallAnswer:
     """Return a call as one of the phones of its account sees it."""
-    state = record.state
-    if state == CallState.HELD:
-        state = "waking"
-    elif state == CallState.ANSWERED and record.answered_by != registration.id:
-        state = "answered-elsewhere"
-    elif state == CallState.CANCELLED and is_elsewhere(record.reason):
-        state = "answered-elsewhere"  # on a desk phone: the PBX knows it, we do not
+    state = seen_state(record.state, record.reason, is_mine=record.answered_by == registration.id)
     return CallAnswer(
         call_id=call_id,
         sip_call_id=readable(record.sip_call_id),

@@ -74,6 +74,7 @@ async def progress(call_id: str, held: Held) -> Response:
     """The app is awake and deals with the call."""
     _find(held, call_id)
     if not held.context.switchboard.progress(held.registration, call_id):
+        await held.context.switchboard.known(held.registration, call_id=call_id)
         raise _over()
     await use(held, "call")
     return Response(status_code=204)
