@@ -85,6 +85,9 @@ PUSHES_TOGETHER = _counter(
     "pushes_together", "Pushes that were not sent because another account's of the phone named them.", "app"
 )
 PUSH_CONNECTIONS = _gauge("push_connections", "Connections to push services that are open.", "provider")
+PUSHES_SHOWING_NOTHING = _counter(
+    "pushes_showing_nothing", "Pushes that a browser would have shown nothing for, not sent: a bug.", "type"
+)
 
 LIVES = _gauge("lives", "Push registrations by `living` or the reason of their end.", "state")
 LIVES_USED = _counter("lives_used", "Uses of the app that renewed a life, by kind.", "cause")

@@ -6,14 +6,12 @@ import base64
 import hashlib
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.system.pushing import target
+from tests.system.webpush_double import decrypted
 from wakerobin.core.values import Secret
 from wakerobin.push.webpush.encryption import (
     MOST_PLAINTEXT,
@@ -45,20 +43,6 @@ def private_key(text: str) -> ec.EllipticCurvePrivateKey:
 
 def keys(p256dh: str = UA_PUBLIC, auth: str = AUTH) -> SubscriptionKeys | None:
     return SubscriptionKeys.of(target(p256dh=p256dh, auth=Secret(auth)))
-
-
-def decrypted(body: bytes, private: ec.EllipticCurvePrivateKey, auth: bytes) -> bytes:
-    """What a browser does, with the library's HKDF instead of ours; padding taken off."""
-    salt, size, length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
-    sender, record = body[21 : 21 + length], body[21 + length :]
-    assert len(record) <= size
-    public = KeyPair.of(private).point
-    shared = private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, sender))
-    info = b"WebPush: info\0" + public + sender
-    input_key = HKDF(hashes.SHA256(), 32, auth, info).derive(shared)
-    key = HKDF(hashes.SHA256(), 16, salt, b"Content-Encoding: aes128gcm\0").derive(input_key)
-    nonce = HKDF(hashes.SHA256(), 12, salt, b"Content-Encoding: nonce\0").derive(input_key)
-    return AESGCM(key).decrypt(nonce, record, None).rstrip(b"\0").removesuffix(b"\x02")
 
 
 def test_the_example_of_rfc_8291_comes_out_to_the_octet() -> None:

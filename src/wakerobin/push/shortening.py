@@ -13,7 +13,10 @@ SHORTENED_TEXT: Final = 200
 
 # What an app cannot do without; the rest goes when a payload is too long.
 _ESSENTIAL: Final = frozenset(
-    ("v", "type", "id", "registration", "generation", "sent_at", "expires_at", "life", "call_id", "api")
+    (
+        *("v", "type", "id", "registration", "generation", "sent_at", "expires_at", "life"),
+        *("call_id", "api", "nonce", "test", "encrypted"),
+    )
 )
 
 Build: TypeAlias = Callable[[dict[str, Any], str], bytes]

@@ -102,9 +102,9 @@ def plaintext(message: PushMessage, page: str = "", limit: int = MOST_PLAINTEXT)
 
 def tag(message: PushMessage) -> str:
     """Return what a notification is known by: the next one with the same tag takes its place."""
-    call_id = message.payload.get("call_id")
-    if call_id and message.lane is Lane.CALLS:
-        return f"call-{call_id}"
+    if message.type in (PushType.CALL, PushType.CALL_OVER):
+        call_id = message.payload.get("call_id")  # unknown where the payload is encrypted once more
+        return f"call-{call_id}" if call_id else PushType.CALL.value
     return message.collapse_key or message.type.value
 
 
