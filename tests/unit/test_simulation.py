@@ -22,6 +22,7 @@ from wakerobin.simulation.intervals import Intervals
 from wakerobin.simulation.luck import Luck, Purpose
 from wakerobin.simulation.model import DAY, HOUR, described
 from wakerobin.simulation.phone import NEVER, AndroidPhone, Answer, IPhone
+from wakerobin.simulation.policies import Contestant
 from wakerobin.simulation.tally import Tally
 from wakerobin.simulation.walk import Walk
 
@@ -65,7 +66,7 @@ def _fate(**changes: Any) -> Fate:
 
 def _walked(fate: Fate, model: Model = _MODEL, policy: LifetimePolicy | None = None) -> Tally:
     tally = Tally()
-    Walk(fate, model, policy or LifetimePolicy(), tally).run()
+    Walk(fate, model, Contestant(policy or LifetimePolicy()), tally).run()
     return tally
 
 
@@ -98,8 +99,8 @@ def test_every_policy_meets_the_same_phones() -> None:
     policies = _found(200)["policies"]
     assert list(policies) == ["adaptive", "ladder", "single"]
     assert len({numbers["phones"] for numbers in policies.values()}) == 1
-    phones = {name: {"only": LifetimePolicy()} for name in ("one", "two")}
-    one, two = (walk(Plan(phones=50, days=_DAYS, seed=1, policies=p), range(50)) for p in phones.values())
+    phones = {name: {"only": Contestant(LifetimePolicy())} for name in ("one", "two")}
+    one, two = (walk(Plan(phones=50, days=_DAYS, seed=1, contestants=p), range(50)) for p in phones.values())
     assert one == two
 
 
@@ -304,8 +305,11 @@ def test_the_picture_is_a_png_of_its_size() -> None:
 
 
 def test_a_shorter_life_makes_more_of_everything() -> None:
-    policies = {"ladder": LifetimePolicy(), "adaptive": LifetimePolicy(lifetime=Duration(3 * DAY))}
-    found = _found(150, policies=policies)["policies"]
+    contestants = {
+        "ladder": Contestant(LifetimePolicy()),
+        "adaptive": Contestant(LifetimePolicy(lifetime=Duration(3 * DAY))),
+    }
+    found = _found(150, contestants=contestants)["policies"]
     assert (
         found["adaptive"]["visible_warnings_per_user_month"]
         > found["ladder"]["visible_warnings_per_user_month"]

@@ -7,10 +7,9 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.simulation.fate import draw
 from wakerobin.simulation.model import Model
-from wakerobin.simulation.policies import policies
+from wakerobin.simulation.policies import Contestant, contestants
 from wakerobin.simulation.tally import Tally
 from wakerobin.simulation.walk import Walk
 
@@ -48,7 +47,7 @@ class Plan:
     days: int
     seed: int
     model: Model = field(default_factory=Model)
-    policies: Mapping[str, LifetimePolicy] = field(default_factory=policies)
+    contestants: Mapping[str, Contestant] = field(default_factory=contestants)
     skips: bool = True
 
     def __hash__(self) -> int:
@@ -57,7 +56,7 @@ class Plan:
 
 def simulate(plan: Plan, processes: int, on_progress: Callable[[int], None] = lambda _done: None) -> Tallies:
     """Return what became of the fleet, by policy. `on_progress` hears how many phones are done."""
-    total = {name: Platforms() for name in plan.policies}
+    total = {name: Platforms() for name in plan.contestants}
     done = 0
     for first, tallies in _in_parts(plan, processes):
         for name, found in tallies.items():
@@ -69,12 +68,12 @@ def simulate(plan: Plan, processes: int, on_progress: Callable[[int], None] = la
 
 def walk(plan: Plan, numbers: Iterable[int]) -> dict[str, Platforms]:
     """Return what becomes of some of the phones."""
-    found = {name: Platforms() for name in plan.policies}
+    found = {name: Platforms() for name in plan.contestants}
     for number in numbers:
         fate = draw(number, plan.seed, plan.days, plan.model)
-        for name, policy in plan.policies.items():
+        for name, contestant in plan.contestants.items():
             tally = found[name].ios if fate.traits.is_ios else found[name].android
-            Walk(fate, plan.model, policy, tally, skips=plan.skips).run()
+            Walk(fate, plan.model, contestant, tally, skips=plan.skips).run()
     return found
 
 

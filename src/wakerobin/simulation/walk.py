@@ -14,14 +14,15 @@ from wakerobin.core.lifetime import (
     End,
     Event,
     Fire,
-    LifetimePolicy,
     RenewalSent,
+    Rescue,
     Send,
     TargetsLeft,
     Use,
     WarningSettled,
     begin,
     decide,
+    rescue,
 )
 from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone, Unavailable
 from wakerobin.core.values import Ended, Life
@@ -29,6 +30,7 @@ from wakerobin.simulation.fate import Fate
 from wakerobin.simulation.luck import Purpose
 from wakerobin.simulation.model import DAY, HOUR, Model
 from wakerobin.simulation.phone import NEVER, Answer, phone_of
+from wakerobin.simulation.policies import Contestant
 from wakerobin.simulation.tally import Tally
 
 _DELIVERY = DeliveryPolicy()
@@ -54,18 +56,25 @@ class Row:
 
 
 class Walk:
-    """`run` adds to the tally. `skips`: uses that no due moment follows before the next are left out."""
+    """`run` adds to the tally. `skips`: uses that no due moment follows before the next are left out.
+
+    Never left out is a use that closes a generation in which pushes were decided: a life learns from it.
+    """
 
     def __init__(
-        self, fate: Fate, model: Model, policy: LifetimePolicy, tally: Tally, *, skips: bool = True
+        self, fate: Fate, model: Model, contestant: Contestant, tally: Tally, *, skips: bool = True
     ) -> None:
         self._fate = fate
         self._model = model
-        self._policy = policy
+        self._policy = contestant.policy
         self._tally = tally
         self._phone = phone_of(fate, model)
         self._skips = skips and self._phone.is_settled
-        self._context = Context(warnable=self._phone.warnable, renewable=self._phone.renewable)
+        self._context = Context(
+            warnable=contestant.warns and self._phone.warnable,
+            renewable=self._phone.renewable,
+            is_android=not fate.traits.is_ios,
+        )
         self._life: Life
         self._rings_since = NEVER
         """Since when calls ring; NEVER where the life is over."""
@@ -120,7 +129,7 @@ class Walk:
     def _uses(self, now: int, before: int) -> None:
         """Take the owner's next use, or all of those that nothing happens between."""
         fate = self._fate
-        if not self._skips or self._life.ended is not None:
+        if not self._skips or self._is_in_need or self._life.ended is not None:
             self._use_one(now)
             return
         opens = bisect.bisect_left(fate.opens, before, self._open)
@@ -166,7 +175,6 @@ class Walk:
             self._enrol(now)
         else:
             self._rings_since = now
-            self._save(silently=False)
             self._renew("tapped-warning", now)
 
     def _enrol(self, now: int) -> None:
@@ -180,6 +188,9 @@ class Walk:
         self._is_in_need = False
 
     def _renew(self, cause: str, now: int) -> None:
+        saved = rescue(self._life, cause)
+        self._tally.silent += saved is Rescue.SILENT
+        self._tally.by_warning += saved is Rescue.WARNED
         self._decide(Use(cause), now)
         self._acts_at = NEVER  # the app has removed its warnings
         self._is_in_need = False
@@ -240,9 +251,8 @@ class Walk:
     def _answered(self, answer: Answer | None, now: int) -> None:
         match answer:
             case Answer.RENEWED | Answer.RENEWED_FIRST if self._life.ended is None:
-                self._save(silently=answer is Answer.RENEWED)
                 self._phone.renewed(now)
-                self._renew("renewal-push", now)
+                self._renew("renewal-push" if answer is Answer.RENEWED else "warning-extension", now)
             case Answer.SHOWN:
                 self._tally.warnings += 1
                 self._read(now)
@@ -251,11 +261,6 @@ class Walk:
                 self._read(now)
             case _:
                 pass
-
-    def _save(self, *, silently: bool) -> None:
-        """Count a life that a push saved; one that its owner renewed before needed none."""
-        self._tally.silent += self._is_in_need and silently
-        self._tally.by_warning += self._is_in_need and not silently
 
     def _read(self, now: int) -> None:
         """A text is on the screen: the owner reads it when awake, and may act on it later."""
