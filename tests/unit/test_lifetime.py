@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.unit.course import DAY, HOUR, MINUTE, PHONE, START, Course
 from wakerobin.core.lifetime import (
     HELD_CALL_WAIT,
     LAST_RESORT,
@@ -13,9 +14,7 @@ from wakerobin.core.lifetime import (
     TARGETS_NEEDED_TIME,
     Cease,
     Context,
-    Effect,
     End,
-    Event,
     Fire,
     LifetimePolicy,
     Proven,
@@ -29,62 +28,18 @@ from wakerobin.core.lifetime import (
     Use,
     Void,
     WarningSettled,
-    begin,
-    decide,
     grace_end,
     is_superseded,
     stage,
 )
 from wakerobin.core.pushes import PushType
-from wakerobin.core.values import Duration, Ended, Life
+from wakerobin.core.values import Ended, Life
 
-MINUTE = 60_000
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-START = 1_735_689_600_000
 END = START + 7 * DAY
 POLICY = LifetimePolicy()
-PHONE = Context(warnable=True, renewable=True)
 
 RENEWALS, RENEW, WARNING = 24, PushType.RENEW, PushType.EXPIRY_WARNING
 COUNT = RENEWALS + 2
-
-
-class Course:
-    """One life on a clock moved by hand, with a courier that does as it is told."""
-
-    def __init__(self, policy: LifetimePolicy = POLICY, lifetime: int = 7 * DAY) -> None:
-        self.policy = policy
-        self.now = START
-        self.context = PHONE
-        self.life = begin(7, 3, Duration(lifetime), START, policy)
-        self.sent: list[tuple[int, Send]] = []
-        self.last: tuple[Effect, ...] = ()
-
-    def event(self, event: Event) -> tuple[Effect, ...]:
-        self.life, self.last = decide(self.life, event, self.now, self.policy, self.context)
-        self.sent += [(self.now, effect) for effect in self.last if isinstance(effect, Send)]
-        return self.last
-
-    def run_until(self, at: int, *, renewals_accepted: bool = True, warnings_accepted: bool = False) -> None:
-        """Fire whatever is due on the way; the courier settles at once what it accepts."""
-        while self.life.next_at is not None and self.life.next_at <= at:
-            self.now = max(self.now, self.life.next_at)
-            before = len(self.sent)
-            self.event(Fire())
-            for _, send in self.sent[before:]:
-                if send.kind is RENEW and renewals_accepted:
-                    self.event(RenewalSent(send.generation))
-                if send.kind is WARNING and warnings_accepted:
-                    self.event(WarningSettled(send.generation, send.step, accepted=True))
-        self.now = at
-
-    def left(self, kind: PushType) -> list[float]:
-        """How many hours before the end pushes of a kind were decided."""
-        return [(self.life.expires_at - at) / HOUR for at, send in self.sent if send.kind is kind]
-
-    def of(self, kind: PushType) -> Send:
-        return next(send for _, send in reversed(self.sent) if send.kind is kind)
 
 
 def test_a_new_life_waits_for_its_first_renewal() -> None:
