@@ -97,3 +97,14 @@ def test_the_wheel_agrees_with_a_sorted_list(steps: list[tuple[int, int, int]]) 
         assert sorted(wheel.take(now)) == due
         for row in due:
             del expected[row]
+
+
+def test_the_accounts_of_a_registrar_are_counted_without_those_that_left() -> None:
+    roster = Roster()
+    for account_id in range(1, 6):
+        roster.add(account_id, account_id % 2)
+    assert (roster.count_of(0), roster.count_of(1), roster.count_of(7)) == (2, 3, 0)
+    roster.remove(1)
+    assert roster.count_of(1) == 2
+    roster.add(9, 1)
+    assert roster.count_of(1) == 3

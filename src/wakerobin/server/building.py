@@ -78,7 +78,17 @@ def build(ground: Ground) -> Rooms:
     endpoint = Endpoint(options.sip, destinations, clock, timers)
     transactions = Transactions(endpoint, timers, clock, entropy, SipTimers(t1=options.sip.t1 / 1000))
     joints = _Joints()
-    lives = Lives(store, clock, lifetime, joints.is_call_held, granted_until=joints.granted_until)
+    lives = Lives(
+        store,
+        clock,
+        lifetime,
+        joints.is_call_held,
+        granted_until=joints.granted_until,
+        entropy=entropy,
+        apps=options.apps,
+        step_limit=options.clock.step_limit,
+        on_resumed=joints.resumed,
+    )
     pushing = PushServices(options.apps, store, clock, timers, entropy, destinations)
     texts = Catalogues.of_apps(options.apps)
     courier = Courier(
@@ -198,6 +208,10 @@ class _Joints:
 
     def granted_until(self, account_id: int) -> int | None:
         return self._rooms.fleet.granted_until(account_id) if self._rooms is not None else None
+
+    def resumed(self, account_id: int) -> None:
+        if self._rooms is not None:
+            self._rooms.fleet.take_in(account_id)
 
     def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         if self._rooms is not None:

@@ -109,6 +109,12 @@ class Fleet:
         if row is not None and self._around.tasks is not None:
             self._refreshing.bind_now(row)
 
+    def take_in(self, account_id: int) -> None:
+        """Begin to keep an account bound that was taken up again: a use has resumed its dormant life."""
+        account = self.store.read(lambda tx: tx.accounts.get(account_id))
+        if account is not None and account.proven and self._around.tasks is not None:
+            self._refreshing.take_in(account)
+
     def status(self, account_id: int) -> BindingStatus:
         """Return where the binding of an account stands at this moment."""
         account = self.store.read(lambda tx: tx.accounts.get(account_id))

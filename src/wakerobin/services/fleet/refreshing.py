@@ -33,8 +33,10 @@ from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.hops import Hops
 from wakerobin.services.fleet.keep_alive import KeepAlives
 from wakerobin.services.fleet.registrars import Registrars
+from wakerobin.services.fleet.rhythm import key
 from wakerobin.services.fleet.schedule import NEVER, Roster
 from wakerobin.services.fleet.surroundings import Surroundings
+from wakerobin.services.lives import Failure
 
 _STORE_RETRY_S = 30.0
 _MOST_LEFTOVERS = 4
@@ -292,7 +294,23 @@ class Refreshing:
         _log.warning("binding_failed", account=account.id, code=trouble.code, again_in_s=round(wait_s))
         bound_until_s = self.agenda.monotonic(self._roster.bound_until[row])
         if trouble.is_worth_telling(now_s, bound_until_s):
-            self._tell(account, trouble.state, trouble.code, trouble.reason)
+            self._tell_failure(account, trouble, errand)
+
+    def _tell_failure(self, account: Account, trouble: Trouble, errand: Errand) -> None:
+        """Tell of trouble that is news; each refusal is, because they are counted."""
+        if trouble.state is BindingState.UNREACHABLE and trouble.code == account.reason_code:
+            return
+        failure = Failure(
+            state=trouble.state,
+            code=trouble.code,
+            reason=trouble.reason,
+            registrar=key(errand.registrar),
+            accounts=self._roster.count_of(errand.registrar.number),
+        )
+        self._around.start(self._failure(account.id, failure))
+
+    async def _failure(self, account_id: int, failure: Failure) -> None:
+        await self._around.lives.binding_failed(account_id, failure)
 
     def _tell(self, account: Account, state: BindingState, code: str, reason: str) -> None:
         if (account.state, account.reason_code) != (state, code):

@@ -34,6 +34,7 @@ class Roster:
         """1 while a conversation, or the wait for its turn, is under way."""
         self._row_of: dict[int, int] = {}
         self._free: list[int] = []
+        self._counted: dict[int, tuple[int, int]] = {}
 
     NO_HOP = _NONE
 
@@ -47,6 +48,14 @@ class Roster:
     def rows(self) -> Iterator[int]:
         """Go through the rows in use."""
         return iter(tuple(self._row_of.values()))
+
+    def count_of(self, registrar: int) -> int:
+        """Return how many accounts a registrar has, near enough: counted anew when a hundredth changed."""
+        size, count = self._counted.get(registrar, (-1, 0))
+        if abs(len(self) - size) > max(size, 0) // 100:
+            count = self.registrar.count(registrar)
+            self._counted[registrar] = (len(self), count)
+        return count
 
     def add(self, account_id: int, registrar: int) -> int:
         """Add an account and return its row; the one that it has where it is there already."""
@@ -67,6 +76,7 @@ class Roster:
         if row is not None:
             self.due[row] = NEVER
             self.account[row] = 0
+            self.registrar[row] = _NONE
             self._free.append(row)
 
     def _grow(self) -> int:

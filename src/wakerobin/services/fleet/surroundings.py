@@ -15,7 +15,7 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.sip import Resolver, SipEndpoint, TransactionLayer
 from wakerobin.ports.store import Store
-from wakerobin.services.lives import Proof
+from wakerobin.services.lives import Failure, Proof
 
 _log = log.get("fleet")
 _FAULTS = metrics.FAULTS.labels("fleet")
@@ -34,7 +34,11 @@ class BindingNews(Protocol):
         ...
 
     async def binding_state(self, account_id: int, state: BindingState, code: str, reason: str) -> object:
-        """The binding of an account is in trouble, or back."""
+        """The binding of an account is back, or stands otherwise than before."""
+        ...
+
+    async def binding_failed(self, account_id: int, failure: Failure) -> object:
+        """A refresh failed; each refusal is told, anything else where it is news."""
         ...
 
 
