@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -14,9 +15,13 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import AppOptions
 from wakerobin.ports.push import PushService
 from wakerobin.ports.store import Store
+from wakerobin.push.acrobits import acrobits_service
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import Surroundings
+from wakerobin.push.fcm import FcmService, ProjectPace, read_service_account
 from wakerobin.push.jwt import TeamToken, read_signing_key
+from wakerobin.push.webpush import WebPushService, public_key, read_vapid_key
+from wakerobin.push.webhook import webhook_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Workshop:
     policy: DestinationPolicy
     team_tokens: dict[tuple[str, str, str], TeamToken] = field(default_factory=dict)
     """Apple counts the tokens of a team, so that its apps must use the same."""
+    project_paces: dict[str, ProjectPace] = field(default_factory=dict)
+    """Google counts what is sent for a project, whichever of its apps it is for."""
 
 
 Maker: TypeAlias = Callable[[Workshop, AppOptions, str], PushService | None]
@@ -46,8 +53,41 @@ def _apns(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
     return ApnsService(app.apns, shop.team_tokens[team], around, shop.policy, key=group)
 
 
+def _fcm(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
+    if app.fcm is None:
+        return None
+    account = read_service_account(app.fcm.service_account_file, f"{where}.fcm.service_account_file")
+    pace = shop.project_paces.setdefault(account.project, ProjectPace(shop.around.clock.monotonic()))
+    return FcmService(app.fcm, account, pace, shop.around, shop.policy, key=f"{where}.fcm")
+
+
+def _webhook(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
+    if app.webhook is None:
+        return None
+    return webhook_service(app.webhook, shop.around, shop.policy, key=f"{where}.webhook")
+
+
+def _acrobits(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
+    if app.acrobits is None:
+        return None
+    return acrobits_service(app.acrobits, shop.around, shop.policy, key=f"{where}.acrobits")
+
+
+def _webpush(shop: Workshop, app: AppOptions, where: str, provider: Provider) -> PushService | None:
+    if app.webpush is None:
+        return None
+    group = f"{where}.webpush"
+    key = read_vapid_key(app.webpush, group)
+    return WebPushService(app.webpush, key, shop.around, shop.policy, provider=provider, group=group)
+
+
 MAKERS: Final[dict[Provider, Maker]] = {
     Provider.APNS: _apns,
+    Provider.WEBPUSH: functools.partial(_webpush, provider=Provider.WEBPUSH),
+    Provider.UNIFIEDPUSH: functools.partial(_webpush, provider=Provider.UNIFIEDPUSH),
+    Provider.FCM: _fcm,
+    Provider.WEBHOOK: _webhook,
+    Provider.ACROBITS: _acrobits,
 }
 
 
@@ -64,6 +104,11 @@ class PushServices:
         policy: DestinationPolicy,
     ) -> None:
         self._services: dict[tuple[str, Provider], PushService] = {}
+        self._webpush_keys = {
+            name: public_key(app.webpush, f"apps.{name}.webpush")
+            for name, app in apps.items()
+            if app.webpush is not None
+        }
         shop = Workshop(store, Surroundings(clock, timers, entropy), policy)
         for name, app in apps.items():
             for provider, make in MAKERS.items():
@@ -74,6 +119,10 @@ class PushServices:
     def of(self, app: str, provider: Provider) -> PushService | None:
         """Return the service of an app, None where it has no credentials for that provider."""
         return self._services.get((app, provider))
+
+    def webpush_key(self, app: str) -> str:
+        """Return the key with which an app's pages subscribe, base64url; empty where it has no Web Push."""
+        return self._webpush_keys.get(app, "")
 
     async def warm(self) -> None:
         """Open the connections that calls must not wait for."""

@@ -1,0 +1,187 @@
+"""Pushes that are one POST to one URL: what is written and how answers are read is up to the provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from wakerobin.core.pushes import Lane, Outcome, PushMessage, Unavailable
+from wakerobin.ports.push import always_wanted
+from wakerobin.push.connection import Answer, Pool, PoolOptions, Request, Result, Surroundings
+from wakerobin.push.place import Place
+
+CALL_TRY_S: Final = 2.0
+"""A server that takes longer to answer a call's push is asked again."""
+MOST_CALL_TRIES: Final = 3
+POOL: Final = PoolOptions(call_connections=4, bulk_connections=2)
+"""Many such servers speak HTTP/1.1 only: one push at a time over each connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is posted: the headers beside where it goes, and the body."""
+
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+Write: TypeAlias = Callable[[PushMessage, int], Letter | Outcome]
+"""Makes the letter of a push, or says why there is none; the time is epoch milliseconds."""
+Read: TypeAlias = Callable[[Answer, int], Outcome]
+"""Reads an answer; the time is epoch milliseconds."""
+OnOutcome: TypeAlias = Callable[[Outcome], None]
+
+
+class PostingService:
+    """A push service (`ports.push`) at one URL. Connections, once made, are kept."""
+
+    def __init__(
+        self,
+        place: Place,
+        around: Surroundings,
+        write: Write,
+        read: Read,
+        *,
+        pool: PoolOptions | None = None,
+        on_line: Callable[[str, str], None],
+    ) -> None:
+        self.place = place
+        self._around = around
+        self._write = write
+        self.read = read
+        self._pool = Pool(place.origin, around, pool or POOL, on_line)
+
+    async def warm(self) -> None:
+        """Open the call connections; they are kept from now on."""
+        await self._pool.warm()
+
+    async def close(self) -> None:
+        """Close every connection. Pushes on their way end as Unavailable."""
+        await self._pool.close()
+
+    async def send(self, message: PushMessage, deadline: float) -> Outcome:
+        """Try once, until `deadline` (monotonic seconds)."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def on_outcome(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        self.begin(message, deadline, on_outcome)
+        return await future
+
+    def begin(
+        self,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: OnOutcome,
+        is_wanted: Callable[[], bool] = always_wanted,
+    ) -> PostingAttempt:
+        """As `send`, without awaiting: a call is on the wire when this returns, if a connection is free."""
+        attempt = PostingAttempt(self, message, deadline, on_outcome, is_wanted)
+        letter = self._write(message, self._around.clock.now())
+        if isinstance(letter, Letter):
+            attempt.start(letter)
+        else:
+            on_outcome(letter)
+        return attempt
+
+    def submit(self, request: Request) -> None:
+        """Send it."""
+        self._pool.submit(request)
+
+    def withdraw(self, request: Request) -> None:
+        """Do not send it, nor send it again."""
+        self._pool.withdraw(request)
+
+    def monotonic(self) -> float:
+        """Return the time that deadlines are in."""
+        return self._around.clock.monotonic()
+
+    def outcome(self, answer: Answer) -> Outcome:
+        """Say what an answer means."""
+        return self.read(answer, self._around.clock.now())
+
+
+class PostingAttempt:
+    """One push on its way. A call's is tried again when nobody answers in two seconds."""
+
+    __slots__ = (
+        "_deadline",
+        "_is_wanted",
+        "_is_withdrawn",
+        "_letter",
+        "_message",
+        "_on_outcome",
+        "_request",
+        "_service",
+        "_tries",
+        "_was_sent",
+    )
+
+    def __init__(
+        self,
+        service: PostingService,
+        message: PushMessage,
+        deadline: float,
+        on_outcome: OnOutcome,
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        self._service = service
+        self._message = message
+        self._deadline = deadline
+        self._on_outcome = on_outcome
+        self._is_wanted = is_wanted
+        self._letter = Letter((), b"")
+        self._request: Request | None = None
+        self._is_withdrawn = False
+        self._tries = 0
+        self._was_sent = False
+
+    def start(self, letter: Letter) -> None:
+        """Send it."""
+        self._letter = letter
+        self._send()
+
+    def withdraw(self) -> None:
+        """Do not send it, nor send it again."""
+        self._is_withdrawn = True
+        if self._request is not None:
+            self._service.withdraw(self._request)
+
+    def _send(self) -> None:
+        self._tries += 1
+        is_call = self._message.lane is Lane.CALLS
+        deadline = self._deadline
+        if is_call:
+            deadline = min(deadline, self._service.monotonic() + CALL_TRY_S)
+        self._request = Request(
+            headers=self._service.place.post(*self._letter.fields),
+            body=self._letter.body,
+            deadline=deadline,
+            on_done=self._done,
+            is_urgent=is_call,
+            may_repeat=is_call,  # the receiver knows a call again by its id
+            is_wanted=None if is_call else self._is_wanted,
+        )
+        self._service.submit(self._request)
+
+    def _done(self, result: Result) -> None:
+        if isinstance(result, Answer):
+            self._on_outcome(self._service.outcome(result))
+            return
+        self._was_sent = self._was_sent or result.processed is None
+        if self._may_try_again():
+            self._send()
+        else:
+            self._on_outcome(Unavailable(result.reason, processed=None if self._was_sent else False))
+
+    def _may_try_again(self) -> bool:
+        return (
+            self._message.lane is Lane.CALLS
+            and not self._is_withdrawn
+            and self._tries < MOST_CALL_TRIES
+            and self._service.monotonic() < self._deadline
+        )
