@@ -58,6 +58,8 @@ def destination_policy(options: Options, local: Collection[str]) -> DestinationP
             elif "/" in pattern:
                 listed.append(pattern)
         named |= {_host_port(url) for url in _push_urls(app)}
+        if app.webpush is not None:
+            named.update(app.webpush.hosts)
     private = networks_in([*options.sip.allow_private, *listed])
     return DestinationPolicy(private, frozenset(named), own_listeners(options, local))
 

@@ -91,6 +91,12 @@ def _wrong_webpush(where: str, webpush: WebPushOptions) -> Iterator[str]:
         yield f"{where}.vapid_key_file: is missing; it is the private key that subscriptions are bound to"
     if not webpush.subject.startswith(("mailto:", "https:")):
         yield f"{where}.subject = {webpush.subject!r}: write mailto:you@example.com or an https: address"
+    if webpush.page:
+        yield from _wrong_url(f"{where}.page", webpush.page)
+    for host in webpush.hosts:
+        name, _, port = host.rpartition(":")
+        if not is_host_pattern(name if name and port.isdecimal() else host) or "*" in host:
+            yield f"{where}.hosts: {host!r} is no host; write push.lan or push.lan:8443"
 
 
 def _wrong_webhook(where: str, webhook: WebhookOptions) -> Iterator[str]:
