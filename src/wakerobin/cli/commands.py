@@ -9,6 +9,8 @@ import click
 import wakerobin
 from wakerobin.cli.accounts import accounts
 from wakerobin.cli.calls import calls
+from wakerobin.cli.doctor import doctor
+from wakerobin.cli.push import push
 from wakerobin.cli.registrations import registrations
 from wakerobin.cli.serve import serve
 from wakerobin.cli.simulate import simulate
@@ -33,7 +35,7 @@ def demo() -> None:
     sys.exit(run())
 
 
-for _command in (serve, demo, simulate, registrations, accounts, calls):
+for _command in (serve, demo, simulate, registrations, accounts, calls, push, doctor):
     wakerobin_command.add_command(_command)
 
 

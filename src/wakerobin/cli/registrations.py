@@ -111,7 +111,7 @@ def delete(configuration: Configured, id_: str, yes: bool) -> None:  # noqa: FBT
 )
 @configured("store")
 def extend(configuration: Configured, id_: str, by: str) -> None:
-    """Let one live longer, as if its phone had been used."""
+    """Let one live longer; never shorter than it would."""
     seconds = _seconds(by)
     with source(configuration.options) as asked:
         found = _known(asked.extend(id_, seconds), id_)

@@ -58,6 +58,10 @@ class Source(Protocol):
         """Return what a person has to mend."""
         ...
 
+    def check_push(self, app: str) -> Json:
+        """Ask the push services of an app, or of all (`""`), whether they take us."""
+        ...
+
     def import_lines(self, lines: list[Json]) -> list[dict[str, str]]:
         """Take in accounts and return what became of each."""
         ...
@@ -129,6 +133,13 @@ class Running:
     def alarms(self) -> Json:
         """See `Source`."""
         return self._expect("/v1/admin/alarms")
+
+    def check_push(self, app: str) -> Json:
+        """See `Source`."""
+        found = self._post(f"/v1/admin/push/check?{urlencode({'app': app})}", {})
+        if found is None:
+            raise Failure(_OTHER_VERSION)
+        return found
 
     def import_lines(self, lines: list[Json]) -> list[dict[str, str]]:
         """See `Source`."""
@@ -217,6 +228,8 @@ def _stored(options: Options) -> Iterator[Source]:
             raise Misconfigured(str(error)) from None
         try:
             yield stored
+        except ConfigurationError as error:  # of what a server would make of it, such as its push services
+            raise Misconfigured(str(error)) from None
         except StoreUnavailableError as error:
             raise Failure(str(error)) from None
         finally:

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.values import Account
 from wakerobin.net.clock import SystemClock
+from wakerobin.net.interfaces import local_addresses
+from wakerobin.net.wheel import Wheel
 from wakerobin.ports.options import Options
 from wakerobin.server import Folders
-from wakerobin.server.policies import lifetime_policies
+from wakerobin.server.policies import destination_policy, lifetime_policies
+from wakerobin.server.pushing import PushServices
 from wakerobin.server.secret import server_secret
 from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import BindingStatus
@@ -20,6 +23,7 @@ from wakerobin.store import open_store
 from wakerobin.web.admin.importing import import_lines
 from wakerobin.web.admin.inspection import Inspection, Json
 from wakerobin.web.admin.operations import Operations
+from wakerobin.web.admin.push_checks import PushChecks
 
 
 class Stored:
@@ -32,6 +36,8 @@ class Stored:
         folders = Folders.of(options.store, environ)
         clock = SystemClock(runner.get_loop())
         policies, default = lifetime_policies(options), LifetimePolicy()
+        self._options = options
+        self._clock = clock
         self._runner = runner
         self._store = open_store(options.store, folders.data, folders.key_file, clock)
         lives = Lives(self._store, clock, lambda app: policies.get(app, default), lambda _: False)
@@ -77,6 +83,22 @@ class Stored:
     def alarms(self) -> Json:
         """See `Source`."""
         return self._operations.alarms()
+
+    def check_push(self, app: str) -> Json:
+        """See `Source`."""
+        return self._runner.run(self._check_push(app))
+
+    async def _check_push(self, app: str) -> Json:
+        options, clock = self._options, self._clock
+        policy = destination_policy(options, local_addresses())
+        timers = Wheel(asyncio.get_running_loop())
+        services = PushServices(options.apps, self._store, clock, timers, os.urandom, policy)
+        checks = PushChecks(apps=options.apps, service=services.of, clock=clock, entropy=os.urandom)
+        try:
+            await services.warm()
+            return await checks.all(app)
+        finally:
+            await services.close()
 
     def import_lines(self, lines: list[Json]) -> list[dict[str, str]]:
         """See `Source`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from wakerobin.server.building import Rooms
 from wakerobin.services.enrolment.importing import Importing
+from wakerobin.web.admin.push_checks import PushChecks
 from wakerobin.web.context import WebContext
 
 
@@ -30,5 +31,11 @@ def web_context(rooms: Rooms, is_ready: Callable[[], bool]) -> WebContext:
         lives=rooms.lives,
         fleet=rooms.fleet,
         switchboard=rooms.switchboard,
+        push_checks=PushChecks(
+            apps=ground.options.apps,
+            service=rooms.pushing.of,
+            clock=ground.clock,
+            entropy=ground.entropy,
+        ),
         is_ready=is_ready,
     )

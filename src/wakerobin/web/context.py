@@ -17,6 +17,7 @@ from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.lives import Lives
 from wakerobin.services.switchboard import Switchboard
+from wakerobin.web.admin.push_checks import PushChecks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class WebContext:
     lives: Lives
     fleet: Fleet
     switchboard: Switchboard
+    push_checks: PushChecks
     is_ready: Callable[[], bool]
     """Whether the server has finished starting."""
 

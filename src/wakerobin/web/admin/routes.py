@@ -86,6 +86,12 @@ async def alarms(operations: Operated) -> Json:
     return operations.alarms()
 
 
+@router.post("/push/check")
+async def check_push(context: Context, app: str = "") -> Json:
+    """Ask every push service of one app, or of all, whether it takes us."""
+    return await context.push_checks.all(app)
+
+
 @router.post("/accounts/import")
 async def import_accounts(fields: ImportFields, context: Context) -> Json:
     """Take in accounts of a file, some lines at a time; what was taken in before stays as it is."""
