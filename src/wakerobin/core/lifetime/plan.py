@@ -183,14 +183,16 @@ def _warnings(policy: LifetimePolicy, lifetime: int, zone: str, expires_at: int)
             moved.append(Moment(expires_at - night[0], Reason.BEFORE_NIGHT))
         elif lead == leads[-1]:
             moved.append(Moment(lead))
-    return tuple(one for one, after in zip(moved, [*moved[1:], None], strict=True) if not _is_one(one, after))
+    kept: list[Moment] = []
+    for one in reversed(moved):
+        if not (kept and _is_one(one, kept[-1])):
+            kept.append(one)
+    return tuple(reversed(kept))
 
 
-def _is_one(one: Moment, after: Moment | None) -> bool:
+def _is_one(one: Moment, after: Moment) -> bool:
     """Whether a warning is left out because the night moved it and the next one together."""
-    if after is None or Reason.BEFORE_NIGHT not in (one.reason, after.reason):
-        return False
-    return one.lead - after.lead <= _HOUR
+    return Reason.BEFORE_NIGHT in (one.reason, after.reason) and one.lead - after.lead <= _HOUR
 
 
 def _sorted(
