@@ -51,7 +51,7 @@ def test_every_secret_of_a_webhook_is_read_and_hidden(tmp_path: Path) -> None:
         (APP + "[apps.phone.webpush]\n", "apps.phone.webpush.vapid_key_file: is missing"),
         (WEBPUSH.replace("mailto:", ""), "apps.phone.webpush.subject"),
         (APP + '[apps.phone.webhook]\nsecrets = ["whsec_QUJD"]\n', "apps.phone.webhook.url: is missing"),
-        (WEBHOOK.replace("https:", "http:"), "apps.phone.webhook.url"),
+        (WEBHOOK.replace("https:", "ftp:"), "apps.phone.webhook.url"),
         (APP + '[apps.phone.webhook]\nurl = "https://h"\n', "apps.phone.webhook.secrets: is missing"),
         (APP + '[apps.phone.acrobits]\nurl = "nonsense"\n', "apps.phone.acrobits.url"),
         (APP + 'push_privacy = "some"\n', "apps.phone.push_privacy = 'some': choose one of full, none, enc"),

@@ -15,8 +15,6 @@ from wakerobin.push.place import Place
 CALL_TRY_S: Final = 2.0
 """A server that takes longer to answer a call's push is asked again."""
 MOST_CALL_TRIES: Final = 3
-POOL: Final = PoolOptions(call_connections=4, bulk_connections=2)
-"""Many such servers speak HTTP/1.1 only: one push at a time over each connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class PostingService:
         self._around = around
         self._write = write
         self.read = read
-        self._pool = Pool(place.origin, around, pool or POOL, on_line)
+        self._pool = Pool(place.origin, around, pool, on_line)
 
     async def warm(self) -> None:
         """Open the call connections; they are kept from now on."""

@@ -103,7 +103,8 @@ def _wrong_webhook(where: str, webhook: WebhookOptions) -> Iterator[str]:
     if not webhook.url:
         yield f"{where}.url: is missing; it is where pushes are posted to"
     else:
-        yield from _wrong_url(f"{where}.url", webhook.url)
+        # Without TLS it is posted only to addresses that are not public.
+        yield from _wrong_url(f"{where}.url", webhook.url, ("https", "http"))
     if not webhook.secrets:
         yield f"{where}.secrets: is missing; make one with `echo whsec_$(openssl rand -base64 32)`"
 
@@ -112,10 +113,10 @@ def _wrong_acrobits(where: str, acrobits: AcrobitsOptions) -> Iterator[str]:
     yield from _wrong_url(f"{where}.url", acrobits.url)
 
 
-def _wrong_url(key: str, url: str) -> Iterator[str]:
+def _wrong_url(key: str, url: str, schemes: tuple[str, ...] = ("https",)) -> Iterator[str]:
     try:
         parts = urlsplit(url)
-        is_usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+        is_usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_usable = False
     if not is_usable:

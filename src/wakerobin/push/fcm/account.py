@@ -66,6 +66,8 @@ def read_service_account(file: str, key: str) -> ServiceAccount:
     private = _private_key(_text(values, "private_key", file, key), file, key)
     key_id = values.get("private_key_id")
     token_url = _text(values, "token_uri", file, key)
+    if not token_url.startswith("https://"):
+        raise ConfigurationError(f"{key}: token_uri in {file} is no https address; {_RIGHT}")
     return ServiceAccount(project, email, key_id if isinstance(key_id, str) else "", private, token_url)
 
 
