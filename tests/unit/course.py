@@ -17,7 +17,7 @@ from wakerobin.core.lifetime import (
     is_superseded,
 )
 from wakerobin.core.pushes import PushType
-from wakerobin.core.values import Duration
+from wakerobin.core.values import Duration, Ended
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -67,6 +67,10 @@ class Course:
     def left(self, kind: PushType) -> list[float]:
         """How many hours before the end pushes of a kind were decided."""
         return [(self.life.expires_at - at) / HOUR for at, send in self.sent if send.kind is kind]
+
+    def end(self) -> Ended | None:
+        """Why it ended; a call, so that a type checker does not take it for constant."""
+        return self.life.ended
 
     def kinds(self) -> list[PushType]:
         return [send.kind for _, send in self.sent]
