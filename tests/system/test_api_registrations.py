@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.system.served import NOTICE_TOKEN, PATH, World, serving
-from wakerobin.core.lifetime import plan
+from wakerobin.core.lifetime import Release, plan
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Duration, Ended, Life, Purpose, PushRegistration
 from wakerobin.ports.store import Transaction
 from wakerobin.services.courier.messages import push_id
+from wakerobin.services.lives.effects import perform
 
 HOUR = 3_600_000
 
@@ -231,7 +234,7 @@ async def left_alone(anna: Enrolled, hours: int) -> str:
     def work(tx: Transaction) -> str:
         life = tx.lives.get(row.id)
         assert life is not None
-        policy = anna.world.server.rooms.lives._policies("phone")  # type: ignore[union-attr]  # it runs
+        policy = anna.world.server.rooms.lives._deciding.policies("phone")  # type: ignore[union-attr]  # it runs
         first = plan(policy, life.expires_at, life.lifetime)[0]
         at = int(time.time() * 1000) - hours * HOUR
         moved = Life(
@@ -265,6 +268,76 @@ async def test_a_receipt_for_an_old_push_is_kept_and_is_no_use(anna: Enrolled) -
     generation = anna.life().generation
     assert (await anna.send("POST", "/receipts", [receipt(push)])).status == 204
     assert anna.life().generation == generation
+
+
+async def test_a_receipt_of_a_renewal_push_is_a_life_saved_silently(anna: Enrolled) -> None:
+    push = await left_alone(anna, hours=2)
+    anna_id = anna.row().id
+
+    def sent(tx: Transaction) -> None:
+        life = tx.lives.get(anna_id)
+        assert life is not None
+        tx.lives.update(replace(life, renewal_sent_at=life.expires_at - 23 * HOUR))
+
+    await anna.write(sent)
+    await anna.send("POST", "/receipts", [receipt(push, "received")])
+    counted = {row.name: row.count for row in anna.read(lambda tx: tx.tallies.since(0))}
+    assert counted == {"saved-silently": 1}
+    assert anna.life().habits != "", "and the phone is known to answer"
+    (kept,) = anna.read(lambda tx: tx.receipts.of(anna_id))
+    assert (kept.kind, kept.push_type, kept.push_id) == ("received", "renew", push)
+
+
+async def test_a_phone_that_may_show_nothing_is_warned_no_more(anna: Enrolled) -> None:
+    await anna.send("PATCH", "", {"capabilities": {"notifications": True, "low_power": True}})
+    unknown = "0f0f0f0f-0000-8000-8000-000000000000"
+    await anna.send("POST", "/receipts", [receipt(unknown, "not-permitted")])
+    assert anna.row().capabilities == {"notifications": False, "low_power": True}
+    assert (await anna.send("GET")).json["warnable"] is False
+
+
+async def contacts(anna: Enrolled, count: int) -> None:
+    """Wait until the PBX has so many contacts of the account."""
+    async with asyncio.timeout(10):
+        while len(anna.world.pbx.contacts("anna")) != count:
+            await asyncio.sleep(0)
+
+
+async def dormant(anna: Enrolled) -> None:
+    """Let its life have ended, its credentials kept."""
+    assert anna.world.server.rooms is not None
+    lives = anna.world.server.rooms.lives
+    row = anna.row()
+
+    def work(tx: Transaction) -> None:
+        life = tx.lives.get(row.id)
+        assert life is not None
+        ended = replace(life, ended=Ended.DORMANT, ended_at=life.renewed_at, next_at=life.expires_at)
+        writing = lives._deciding.writing(life.renewed_at)
+        perform(tx, row.account_id, ended, [Release(keeps_credentials=True)], writing)
+
+    await anna.write(work)
+    await contacts(anna, 0)
+
+
+async def test_one_use_resumes_a_dormant_registration(anna: Enrolled) -> None:
+    before = anna.read(lambda tx: tx.accounts.get(anna.row().account_id))
+    await dormant(anna)
+    answer = await anna.send("POST", "/renew", {"cause": "opened"})
+    assert (answer.status, answer.json["resumed"], answer.json["stage"]) == (200, True, "active")
+    await contacts(anna, 1)
+    after = anna.read(lambda tx: tx.accounts.get(anna.row().account_id))
+    assert after.contact_user != before.contact_user
+    again = await anna.send("POST", "/renew", {"cause": "opened"})
+    assert again.json["resumed"] is False
+
+
+async def test_a_dormant_registration_can_be_deleted(anna: Enrolled) -> None:
+    await dormant(anna)
+    assert (await anna.send("DELETE")).status == 202
+    assert anna.life().ended is Ended.DELETED
+    assert anna.read(lambda tx: tx.accounts.credentials(anna.row().account_id)) is None
+    assert (await anna.send("POST", "/renew", {"cause": "opened"})).status == 410
 
 
 async def test_receipts_are_told_in_the_story(anna: Enrolled) -> None:

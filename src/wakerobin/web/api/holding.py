@@ -21,6 +21,9 @@ ENROLMENT_KEY = HTTPBearer(
 
 Bearer = HTTPAuthorizationCredentials | None
 
+_RESUMED = "opened"
+"""A phone whose registration is dormant gets no pushes: somebody opened the app."""
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -31,6 +34,8 @@ class Holding:
     secret: str
     address: str
     """Where the request comes from."""
+    resumed: bool = False
+    """It was dormant until this request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Standing:
 async def _holding(id: str, request: Request) -> Holding:
     """Raise `secret-refused`, or, for an ended life, the problem that says how it ended.
 
+    Whatever is asked of a dormant one resumes it, save its deletion.
+
     All that the routes of a push registration need, in one dependency: each costs as much as a read.
     """
     context: WebContext = request.app.state.context
@@ -54,9 +61,12 @@ async def _holding(id: str, request: Request) -> Holding:
     if known is None:
         raise _refused()
     registration, life = known
-    if life.ended is not None:
+    is_dormant = life.ended is Ended.DORMANT and request.method != "DELETE"
+    if is_dormant:
+        life = await context.lives.use(registration.id, _RESUMED) or life
+    if life.ended is not None and not (life.ended is Ended.DORMANT and request.method == "DELETE"):
         raise _ended(life)
-    return Holding(context, registration, secret.strip(), visitor.address)
+    return Holding(context, registration, secret.strip(), visitor.address, is_dormant)
 
 
 Held = Annotated[Holding, Depends(_holding)]
