@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from wakerobin.push.shortening import encoded, fit
 
 PREFIX: Final = "whsec_"
 MOST_OCTETS: Final = 16384
-_MOST_TOKEN: Final = 4096
+_TOKEN: Final = re.compile(r"[!-~]{1,4096}")
 _LEAST_SECRET, _MOST_SECRET = 24, 64
 
 
@@ -49,7 +50,7 @@ def _read(secret: Secret, key: str) -> bytes:
 def write(message: PushMessage, now: int, secrets: Sequence[bytes]) -> Letter | Outcome:
     """Build and sign the letter; `now` is epoch milliseconds."""
     token = message.target.token.reveal()
-    if not 0 < len(token) <= _MOST_TOKEN or not token.isprintable() or token.isspace():
+    if _TOKEN.fullmatch(token) is None:
         return TargetGone("not a token", certain=False)
     body = fit(message, MOST_OCTETS, lambda payload, text: encoded(_body(message, payload, text)))
     if body is None:
