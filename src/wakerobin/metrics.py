@@ -88,6 +88,9 @@ PUSH_CONNECTIONS = _gauge("push_connections", "Connections to push services that
 PUSHES_SHOWING_NOTHING = _counter(
     "pushes_showing_nothing", "Pushes that a browser would have shown nothing for, not sent: a bug.", "type"
 )
+PUSH_CERTIFICATE_EXPIRES = _gauge(
+    "push_certificate_expires_seconds", "When an app's push certificate expires, seconds since 1970.", "topic"
+)
 
 LIVES = _gauge("lives", "Push registrations by `living` or the reason of their end.", "state")
 LIVES_USED = _counter("lives_used", "Uses of the app that renewed a life, by kind.", "cause")

@@ -82,11 +82,41 @@ def test_the_topic_of_the_target_goes_before_the_apps() -> None:
     assert fields["apns-topic"] == "com.example.beta.voip"
 
 
+def test_with_a_certificate_there_is_no_authorization() -> None:
+    assert "authorization" not in dict(headers(message(), "api.push.apple.com", "com.example.phone", ""))
+
+
 def test_a_call_and_a_renewal_show_nothing_and_everything_else_shows_its_text() -> None:
     assert parsed(message(PushType.CALL))["aps"] == {}
     assert parsed(message(PushType.RENEW))["aps"] == {"content-available": 1}
     warning = message(PushType.EXPIRY_WARNING, title="alice", text="Tap here.")
-    assert parsed(warning)["aps"] == {"alert": {"title": "alice", "body": "Tap here."}, "sound": "default"}
+    assert parsed(warning)["aps"] == {
+        "alert": {"title": "alice", "body": "Tap here."},
+        "thread-id": "life",
+        "sound": "default",
+    }
+
+
+def test_what_is_no_news_makes_no_sound_and_lights_no_screen() -> None:
+    for type_ in KINDS:
+        aps = parsed(message(type_))["aps"]
+        assert isinstance(aps, dict)
+        is_quiet = type_ in (PushType.STILL_REACHABLE, PushType.REGISTRATION_TROUBLE_OVER)
+        assert (aps.get("interruption-level") == "passive") == is_quiet
+        assert not (is_quiet and "sound" in aps)
+
+
+def test_an_extension_may_renew_before_a_text_is_shown_and_silent_pushes_have_no_text() -> None:
+    for type_, kind in KINDS.items():
+        aps = parsed(message(type_, is_mutable=True))["aps"]
+        assert isinstance(aps, dict)
+        assert (aps.get("mutable-content") == 1) == (kind.push_type == "alert")
+        assert "mutable-content" not in str(parsed(message(type_)))
+
+
+def test_a_missed_call_is_grouped_apart_from_what_is_about_the_life() -> None:
+    assert "'thread-id': 'missed'" in str(parsed(message(PushType.MISSED_CALL)))
+    assert "'thread-id': 'life'" in str(parsed(message(PushType.EXPIRED)))
 
 
 def test_our_payload_goes_beside_aps_unchanged() -> None:
@@ -120,7 +150,7 @@ def test_a_text_that_is_too_long_is_cut() -> None:
     assert shown["alert"]["body"] == "ä" * 199 + "…"
 
 
-@given(st.text(max_size=3000), st.text(max_size=3000), st.sampled_from(PushType))
+@given(st.text(max_size=3000), st.text(max_size=3000), st.sampled_from(list(KINDS)))
 def test_no_text_makes_a_body_longer_than_apple_takes(text: str, name: str, type_: PushType) -> None:
     octets = body(message(type_, title="t", text=text, payload={"v": 1, "caller": {"name": name}}))
     assert octets is not None

@@ -243,6 +243,9 @@ class Accepted:
     """The push service took it. Accepted is not shown."""
 
     provider_id: str = ""
+    environment: str = ""
+    """Of a push service with two, the one that knows the target (`PushTarget.environment`), where that was
+    found out with this push; then it is to be remembered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,14 +150,23 @@ class LifetimeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApnsOptions:
-    """`[apps.NAME.apns]`: Apple's push service, token authentication."""
+    """`[apps.NAME.apns]`: Apple's push service, by a key (`key_file`) or by a certificate (`cert_file`)."""
 
     key_file: str = _option("", "The .p8 key from Apple's developer site.")
     key_id: str = _option("", "Its key id, ten characters.")
     team_id: str = _option("", "The team id, ten characters.")
+    cert_file: str = _option("", "Instead of a key: the app's push certificate, .p12 or PEM.")
+    cert_key_file: str = _option("", "Its private key (PEM), where `cert_file` does not contain it.")
+    cert_password: Secret = _option(Secret(""), "What `cert_file` or `cert_key_file` is locked with.")
     topic: str = _option("", "The bundle id of the app.")
-    url: str = _option("https://api.push.apple.com", "Where pushes go.")
+    url: str = _option(
+        "https://api.push.apple.com",
+        "Where pushes go; of Apple's two environments the other is asked where this does not know a device.",
+    )
     ca_file: str = _option("", "CA file for `url`; empty: the system's.")
+    keep_alive: Duration = _duration(
+        5 * MINUTE, "A connection that was quiet for so long is asked for a sign of life."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,9 +68,14 @@ def _wrong_push(where: str, app: AppOptions) -> Iterator[str]:
 
 
 def _wrong_apns(where: str, apns: ApnsOptions, life: LifetimeOptions) -> Iterator[str]:
-    for key in ("key_file", "key_id", "team_id", "topic"):
+    wanted = ("cert_file", "topic") if apns.cert_file else ("key_file", "key_id", "team_id", "topic")
+    for key in wanted:
         if not getattr(apns, key):
             yield f"{where}.apns.{key}: is missing"
+    if apns.cert_file and apns.key_file:
+        yield f"{where}.apns: has key_file and cert_file; keep one, best the key: it does not expire"
+    if apns.keep_alive < 10_000:
+        yield f"{where}.apns.keep_alive: 10s at least; Apple closes connections that ask too often"
     if ".push.apple.com" in apns.url and life.renewal_every < 20 * 60_000:
         yield f"{where}.lifetime.renewal_every: Apple takes 2 or 3 an hour; 20m at least"
 

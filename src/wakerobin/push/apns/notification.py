@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from wakerobin.core.pushes import PushMessage, PushType
-from wakerobin.push.connection.exchange import Headers
+from wakerobin.push.connection import Headers
+from wakerobin.push.shortening import encoded, fit
 
 MOST_OCTETS: Final = 4096
 MOST_VOIP_OCTETS: Final = 5120
 MOST_COLLAPSE_OCTETS: Final = 64
-
-# What an app cannot do without; the rest goes when a payload is too long.
-_ESSENTIAL: Final = frozenset(
-    ("v", "type", "id", "registration", "generation", "sent_at", "expires_at", "life", "call_id", "api")
-)
-_SHORTENED_TEXT: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +43,24 @@ KINDS: Final[dict[PushType, Kind]] = {
     PushType.VERIFY: BACKGROUND,
     PushType.TEST: VOIP,
 }
+"""What Apple can carry. A call that is over is no call, and there is no other way to reach a dark screen."""
+
+# What is no news to the user makes no sound and lights no screen.
+_PASSIVE: Final = frozenset((PushType.STILL_REACHABLE, PushType.REGISTRATION_TROUBLE_OVER))
 
 
 def headers(message: PushMessage, authority: str, topic: str, token: str) -> Headers:
-    """Build the request's headers; `topic` is the app's bundle id, `token` the provider token."""
+    """Build the request's headers; `topic` is the app's bundle id, `token` the provider token.
+
+    An empty token: the connection has proved us by a certificate.
+    """
     kind = KINDS[message.type]
-    fields = (
+    fields: Headers = (
         (":method", "POST"),
         (":scheme", "https"),
         (":authority", authority),
         (":path", f"/3/device/{message.target.token.reveal()}"),
-        ("authorization", f"bearer {token}"),
+        *((("authorization", f"bearer {token}"),) if token else ()),
         ("apns-id", message.id),
         ("apns-topic", (message.target.topic or topic) + kind.topic_suffix),
         ("apns-push-type", kind.push_type),
@@ -82,15 +83,9 @@ def collapse_id(key: str) -> str:
 def body(message: PushMessage) -> bytes | None:
     """Build the JSON body; None if it is too long even without what an app can do without."""
     limit = MOST_VOIP_OCTETS if KINDS[message.type] is VOIP else MOST_OCTETS
-    full = _encode(_aps(message, message.text), message.payload)
-    if len(full) <= limit:
-        return full
-    essential = {name: value for name, value in message.payload.items() if name in _ESSENTIAL}
-    text = message.text
-    if len(text) > _SHORTENED_TEXT:
-        text = text[: _SHORTENED_TEXT - 1] + "…"
-    short = _encode(_aps(message, text), essential)
-    return short if len(short) <= limit else None
+    return fit(
+        message, limit, lambda payload, text: encoded({"aps": _aps(message, text), "wakerobin": payload})
+    )
 
 
 def _aps(message: PushMessage, text: str) -> dict[str, Any]:
@@ -99,7 +94,16 @@ def _aps(message: PushMessage, text: str) -> dict[str, Any]:
         return {"content-available": 1}
     if kind is VOIP:
         return {}
-    return {"alert": _alert(message, text), "sound": "default"}
+    aps: dict[str, Any] = {"alert": _alert(message, text)}
+    # What an app shows of its own (messages) is not grouped with what is about its being reachable.
+    aps["thread-id"] = "missed" if message.type is PushType.MISSED_CALL else "life"
+    if message.type in _PASSIVE:
+        aps["interruption-level"] = "passive"
+    else:
+        aps["sound"] = "default"
+    if message.is_mutable:
+        aps["mutable-content"] = 1
+    return aps
 
 
 def _alert(message: PushMessage, text: str) -> dict[str, Any]:
@@ -112,9 +116,3 @@ def _alert(message: PushMessage, text: str) -> dict[str, Any]:
         "loc-key": keys.body_key,
         "loc-args": list(keys.body_args),
     }
-
-
-def _encode(aps: dict[str, Any], payload: dict[str, Any]) -> bytes:
-    whole = {"aps": aps, "wakerobin": payload}
-    # What a peer sent that was no UTF-8 is in the text as lone surrogates.
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

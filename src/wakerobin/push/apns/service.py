@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
-from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGone, Unavailable
+from wakerobin.core.pushes import (
+    Accepted,
+    Lane,
+    Outcome,
+    PushMessage,
+    Rejected,
+    TargetGone,
+    Unavailable,
+)
+from wakerobin.core.values import PushTarget
 from wakerobin.ports.options import ApnsOptions
 from wakerobin.ports.push import always_wanted
 from wakerobin.push.apns import notification
+from wakerobin.push.apns.certificate import read_certificate
 from wakerobin.push.apns.verdicts import Consequence, judge
 from wakerobin.push.connection import (
     Failure,
@@ -38,20 +50,25 @@ _log = log.get("push")
 _DEVICE_TOKEN = re.compile(r"[0-9A-Fa-f]{2,400}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
+_MOST_REMEMBERED = 20_000
+
 OnOutcome: TypeAlias = Callable[[Outcome], None]
 
 
 class ApnsService:
-    """Apple's push service with the key of one app. Connections, once made, are kept.
+    """Apple's push service with the key or certificate of one app. Connections, once made, are kept.
 
     `token` may be shared with other apps of the team, connections never are: Apple binds each to the
-    topics that it saw first.
+    topics that it saw first. None: the app has a certificate.
+
+    A call to a device that no push reached yet goes over a connection of its own, since Apple holds bad
+    device tokens against the connection; it slows down, and at last closes, what brings many.
     """
 
     def __init__(  # noqa: PLR0913 - what it stands on, then options by name
         self,
         options: ApnsOptions,
-        token: TeamToken,
+        token: TeamToken | None,
         around: Surroundings,
         policy: DestinationPolicy,
         *,
@@ -59,7 +76,7 @@ class ApnsService:
         second_url: str = "",
         key: str = "apns",
     ) -> None:
-        """Raise ConfigurationError, naming the setting group `key`, where `url` or `ca_file` cannot be used.
+        """Raise ConfigurationError, naming the setting group `key`, where a file or `url` cannot be used.
 
         `second_url` is asked when the first knows no such device and the app did not say which
         environment its token is for; empty: Apple's other environment, if `url` is one of Apple's.
@@ -67,20 +84,34 @@ class ApnsService:
         self._options = options
         self._token = token
         self._around = around
-        first = Origin.from_url(options.url, options.ca_file, policy, f"{key}.url")
-        self._pools = [Pool(first, around, pool, self._on_line)]
-        second_url = second_url or _OTHER_ENVIRONMENT.get(first.host, "")
+        pool = pool or PoolOptions(trial_connections=1, ping_after=options.keep_alive / 1000)
+        self._certificate = read_certificate(options, key) if token is None else None
+        client = self._certificate.client if self._certificate else None
+
+        def pool_to(url: str) -> Pool:
+            origin = Origin.from_url(url, options.ca_file, policy, f"{key}.url", certificate=client)
+            return Pool(origin, around, pool, self._on_line)
+
+        self._pools = [pool_to(options.url)]
+        first_host = self._pools[0].origin.host
+        second_url = second_url or _OTHER_ENVIRONMENT.get(first_host, "")
         if second_url:
-            second = Origin.from_url(second_url, options.ca_file, policy, f"{key}.url")
-            self._pools.append(Pool(second, around, pool, self._on_line))
-        self._first_is_sandbox = first.host == SANDBOX_HOST
+            self._pools.append(pool_to(second_url))
+        self._environments = (
+            ("sandbox", "production") if first_host == SANDBOX_HOST else ("production", "sandbox")
+        )
+        self._known: OrderedDict[int, str] = OrderedDict()
+        """Device tokens (as hashes) that a push reached, with the environment that knows them."""
         self._has_begun = False
 
     async def warm(self) -> None:
         """Take up the provider token and open the call connections; both are kept from now on."""
         if not self._has_begun:
             self._has_begun = True
-            await self._token.start()
+            if self._certificate is not None:
+                self._certificate.tell(self._options.topic, self._around.clock.now())
+            if self._token is not None:
+                await self._token.start()
         await self._pools[0].warm()
 
     async def close(self) -> None:
@@ -89,7 +120,8 @@ class ApnsService:
             await pool.close()
         if self._has_begun:
             self._has_begun = False
-            await self._token.close()
+            if self._token is not None:
+                await self._token.close()
 
     async def send(self, message: PushMessage, deadline: float) -> Outcome:
         """Try once, until `deadline` (monotonic seconds)."""
@@ -115,32 +147,51 @@ class ApnsService:
         """
         attempt = ApnsAttempt(self, message, deadline, on_outcome, is_wanted)
         refusal = self._refusal(message)
-        body = notification.body(message)
         if refusal is not None:
             on_outcome(refusal)
-        elif body is None:
+            return attempt
+        body = notification.body(message)
+        if body is None:
             on_outcome(Rejected("PayloadTooLarge"))
         else:
-            attempt.start(body, self._pools_for(message.target.environment))
+            attempt.start(body, self._pools_for(message.target))
         return attempt
 
     def headers(self, message: PushMessage, pool: Pool) -> Headers:
         """Build the headers of a push over one of the pools, with the token of the moment."""
-        topic, token = self._options.topic, self._token.current()
+        topic, token = self._options.topic, self._token.current() if self._token else ""
         return notification.headers(message, pool.origin.authority, topic, token)
 
-    def outcome(self, pool: Pool, result: Result, *, is_call: bool) -> Outcome:
+    def outcome(self, pool: Pool, message: PushMessage, result: Result) -> Outcome:
         """Judge what came of a push, and let connection and token follow."""
         if isinstance(result, Failure):
             return Unavailable(result.reason, processed=result.processed)
+        is_call = message.lane is Lane.CALLS
         judgement = judge(result, self._around.clock.now(), is_call=is_call)
         if judgement.consequence is not Consequence.NOTHING:
             pool.leave(result.connection, judgement.reason)
-        if judgement.consequence is Consequence.SIGN_AGAIN:
+        if judgement.consequence is Consequence.SIGN_AGAIN and self._token is not None:
             self._token.is_refused()
-        return judgement.outcome
+        outcome = judgement.outcome
+        return self._remembered(outcome, pool, message.target) if isinstance(outcome, Accepted) else outcome
+
+    def is_on_trial(self, target: PushTarget) -> bool:
+        """Whether no push has reached this device yet."""
+        return not target.accepted_at and hash(target.token) not in self._known
+
+    def _remembered(self, outcome: Accepted, pool: Pool, target: PushTarget) -> Accepted:
+        """Say in the outcome which environment it was, unless that was known before."""
+        environment = self._environments[self._pools.index(pool)] if len(self._pools) > 1 else ""
+        token = hash(target.token)
+        self._known[token] = environment
+        self._known.move_to_end(token)
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.popitem(last=False)
+        return outcome if target.environment else replace(outcome, environment=environment)
 
     def _refusal(self, message: PushMessage) -> Outcome | None:
+        if message.type not in notification.KINDS:
+            return Rejected("NotForApple")
         # Both come from the app. Apple counts bad tokens against the connection, and a topic that is
         # none could not even be written into a header.
         if _DEVICE_TOKEN.fullmatch(message.target.token.reveal()) is None:
@@ -149,11 +200,11 @@ class ApnsService:
             return Rejected("BadTopic")
         return None
 
-    def _pools_for(self, environment: str) -> list[Pool]:
+    def _pools_for(self, target: PushTarget) -> list[Pool]:
+        environment = target.environment or self._known.get(hash(target.token), "")
         if not environment or len(self._pools) == 1:
             return self._pools
-        wants_first = (environment == "sandbox") == self._first_is_sandbox
-        return self._pools[:1] if wants_first else self._pools[1:]
+        return [self._pools[self._environments.index(environment)]]
 
     def _on_line(self, event: str, reason: str) -> None:
         gauge = metrics.PUSH_CONNECTIONS.labels("apns")
@@ -197,7 +248,7 @@ class ApnsAttempt:
         is_call = self._message.lane is Lane.CALLS
 
         def on_done(result: Result) -> None:
-            outcome = self._service.outcome(pool, result, is_call=is_call)
+            outcome = self._service.outcome(pool, self._message, result)
             if others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken":
                 self.start(body, others)
             else:
@@ -211,6 +262,7 @@ class ApnsAttempt:
             on_done=on_done,
             is_urgent=is_call,
             may_repeat=is_call,  # the app knows a call again by its id
+            is_on_trial=is_call and self._service.is_on_trial(self._message.target),
             is_wanted=None if is_call else self._is_wanted,
         )
         pool.submit(self._request)

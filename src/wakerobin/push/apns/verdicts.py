@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Throttled, Unavailable
 from wakerobin.push.connection import Answer
+from wakerobin.push.retry_after import retry_after
 
 
 class Consequence(enum.Enum):
@@ -168,7 +169,7 @@ def _facts(answer: Answer, now: int, *, is_call: bool) -> Facts:
         status=answer.status,
         reason=reason[:100] if isinstance(reason, str) and reason else f"status {answer.status}",
         timestamp=_timestamp(body.get("timestamp"), now),
-        retry_after=_retry_after(answer.headers.get("retry-after", "")),
+        retry_after=retry_after(answer.headers.get("retry-after", ""), now),
         is_call=is_call,
     )
 
@@ -185,8 +186,3 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _retry_after(text: str) -> int:
-    """Read the seconds of RFC 9110 10.2.3 as milliseconds, a day at most; a date counts as unsaid."""
-    return min(int(text), 86_400) * 1000 if text.isascii() and text.isdecimal() and len(text) < 10 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import tempfile
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +16,17 @@ HTTP1: Final = ("http/1.1",)
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """Files (PEM) that prove us to the peer; `key_file` may be the same, `password` opens the key."""
+    """What proves us to the peer, in PEM: the certificate with those that vouch for it, and its key.
 
-    file: str
-    key_file: str
-    password: bytes | None = None
+    The key is encrypted with `password`, so that it is never written down in the clear.
+    """
+
+    chain: bytes
+    key: bytes
+    password: bytes
+
+    def __repr__(self) -> str:
+        return "ClientCertificate(…)"
 
 
 def client_context(
@@ -42,5 +49,9 @@ def client_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(protocols))
     if certificate is not None:
-        context.load_cert_chain(certificate.file, certificate.key_file, certificate.password)
+        # OpenSSL takes them from a file only.
+        with tempfile.NamedTemporaryFile(prefix="wakerobin-") as file:
+            file.write(certificate.chain + certificate.key)
+            file.flush()
+            context.load_cert_chain(file.name, password=certificate.password)
     return context
