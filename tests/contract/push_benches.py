@@ -9,12 +9,14 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from tests.system.push_doubles import AcrobitsDouble, FcmDouble, WebhookDouble
 from tests.system.pushing import LoopClock, service_for
+from tests.system.webpush_double import Subscription, WebPushDouble
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.pushes import PushMessage, PushType
 from wakerobin.core.values import Provider
@@ -23,6 +25,7 @@ from wakerobin.push.acrobits import acrobits_service
 from wakerobin.push.connection import Surroundings
 from wakerobin.push.fcm import FcmService, ProjectPace, read_service_account
 from wakerobin.push.webhook import webhook_service
+from wakerobin.push.webpush import WebPushService, read_vapid_key
 from wakerobin.testing.pns import FakePns
 from wakerobin.testing.pns_script import Behaviour, Refuse
 
@@ -174,4 +177,59 @@ async def acrobits(directory: Path) -> AsyncIterator[Bench]:
         assert double.thrown_out == []
 
 
-BENCHES: Final = [apns, fcm, webhook, acrobits]
+@contextlib.asynccontextmanager
+async def web_push(directory: Path, provider: Provider, silent: frozenset[PushType]) -> AsyncIterator[Bench]:
+    clock = LoopClock()
+    async with WebPushDouble(directory, "127.83.4.1") as double:
+        options = double.options()
+        around = Surroundings(clock, clock, os.urandom)
+        key = read_vapid_key(options, "apps.phone.webpush")
+        service = WebPushService(options, key, around, DestinationPolicy(), provider=provider)
+
+        def subscribed(token: str) -> Subscription:
+            return double.subscriptions.get(f"/push/{token}") or double.subscribe(token, provider)
+
+        def addressed_to(message: PushMessage) -> PushMessage:
+            token = message.target.token.reveal()
+            is_one = len(token) == 64
+            subscription = subscribed(token) if is_one else Subscription(f"/push/{token}", provider)
+            return replace(message, target=double.target(subscription))
+
+        def received() -> list[tuple[str, str]]:
+            accepted = [push for push in double.pushes if push.is_accepted]
+            return [(p.path.removeprefix("/push/"), p.message["wakerobin"]["id"]) for p in accepted]
+
+        def forget(token: str) -> None:
+            subscribed(token).is_gone = True
+
+        try:
+            yield Bench(
+                service=service,
+                provider=provider,
+                mood=double.next,
+                forget=forget,
+                stop=double.close,
+                received=received,
+                gone=Refuse(status=410),
+                throttled=Refuse(status=429, retry_after="9"),
+                in_trouble=Refuse(status=503, retry_after="9"),
+                misconfigured=Refuse(status=403, reason="BadJwtToken"),
+                malformed=Refuse(status=400),
+                refuses=silent,
+                quiet=PushType.EXPIRY_WARNING if silent else PushType.RENEW,
+                address=addressed_to,
+            )
+        finally:
+            await service.close()
+        assert double.thrown_out == []
+
+
+def browser(directory: Path) -> AbstractAsyncContextManager[Bench]:
+    return web_push(directory, Provider.WEBPUSH, frozenset({PushType.RENEW}))
+
+
+def unifiedpush(directory: Path) -> AbstractAsyncContextManager[Bench]:
+    return web_push(directory, Provider.UNIFIEDPUSH, frozenset())
+
+
+BENCHES: Final = [apns, fcm, webhook, acrobits, browser, unifiedpush]
