@@ -38,7 +38,9 @@ def simulate(
     from wakerobin import simulation  # nobody else needs it
 
     plan = simulation.Plan(phones=phones, days=days, seed=seed)
-    with click.progressbar(length=phones, label="Simulating", file=sys.stderr) as bar:
+    with click.progressbar(
+        length=phones, label="Simulating", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
         seen = 0
 
         def progress(done: int) -> None:
