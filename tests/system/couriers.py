@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tests.system.pushing import service_for, target
@@ -21,17 +21,19 @@ from wakerobin.core.pushes import (
 )
 from wakerobin.core.values import Account, Duration, Life, Purpose, PushRegistration, PushTarget
 from wakerobin.ports.options import HOUR, SECOND, LifetimeOptions
+from wakerobin.ports.push import PushService
 from wakerobin.ports.store import OutboxRow, Store, Transaction
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import PoolOptions
 from wakerobin.services import story
-from wakerobin.services.courier import Courier, LaneOptions
+from wakerobin.services.courier import Courier, LaneOptions, PaceOptions
 from wakerobin.services.lives import Lives, policy_of
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.memory import MemoryStore
 from wakerobin.testing.pns import FakePns, ReceivedPush
 from wakerobin.texts import Catalogues
 
+AS_FAST_AS_IT_GOES = PaceOptions(rate=1e6, ramp_s=0.0, in_flight=1000)
 VOIP, ALERT = "aa" * 32, "bb" * 32
 DAY = 24 * HOUR
 
@@ -163,14 +165,18 @@ def policy(_app: str) -> LifetimePolicy:
 
 @contextlib.asynccontextmanager
 async def running_world(
-    pns: FakePns, clock: ManualClock | None = None, store: Store | None = None, rate: float = 1e6
+    pns: FakePns,
+    clock: ManualClock | None = None,
+    store: Store | None = None,
+    rate: float = 1e6,
+    pace: PaceOptions = AS_FAST_AS_IT_GOES,
 ) -> AsyncIterator[World]:
     clock = clock or ManualClock()
     store = store or MemoryStore()
     lives = Lives(store, clock, policy, lambda _id: False)
     pool = PoolOptions(bulk_rate=rate)
     async with service_for(pns, store=store, clock=clock, timers=clock, pool=pool) as service:
-        courier = courier_of(store, clock, lives, service)
+        courier = courier_to(store, clock, lives, {"phone": service}, pace)
         running = asyncio.ensure_future(courier.run())
         await clock.settle()
         made = World(clock, store, lives, courier, pns, service, running)
@@ -182,13 +188,18 @@ async def running_world(
 def courier_of(
     store: Store, clock: ManualClock, lives: Lives, service: ApnsService | None, **caps: int
 ) -> Courier:
-    return courier_to(store, clock, lives, {"phone": service}, **caps)
+    return courier_to(store, clock, lives, {"phone": service}, AS_FAST_AS_IT_GOES, **caps)
 
 
 def courier_to(
-    store: Store, clock: ManualClock, lives: Lives, services: dict[str, ApnsService | None], **caps: int
+    store: Store,
+    clock: ManualClock,
+    lives: Lives,
+    services: Mapping[str, PushService | None],
+    pace: PaceOptions = AS_FAST_AS_IT_GOES,
+    **caps: int,
 ) -> Courier:
-    options = LaneOptions()
+    options = LaneOptions(pace=pace)
     return Courier(
         store=store,
         clock=clock,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wakerobin.core.pacing import Backoff, Breaker, TokenBucket
+from wakerobin.core.pacing import Backoff, Pace, TokenBucket, divide
 
 
 def test_a_full_bucket_lets_a_burst_go_at_once_and_then_asks_to_wait() -> None:
@@ -131,31 +131,64 @@ def test_a_back_off_without_a_sound_range_is_a_bug(first: float, most: float) ->
         Backoff(first, most)
 
 
-def test_a_breaker_opens_after_failures_in_a_row_only() -> None:
-    breaker = Breaker(failures=3, backoff=Backoff(1.0, 4.0))
-    assert [breaker.failed(10.0, 1.0), breaker.failed(10.0, 1.0)] == [False, False]
-    breaker.succeeded()
-    assert [breaker.failed(10.0, 1.0) for _ in range(3)] == [False, False, True]
-    assert breaker.room(10.0) == 0
+def test_a_pace_begins_at_a_tenth_and_is_whole_after_its_ramp() -> None:
+    pace = Pace(rate=100.0, ramp_s=60.0, burst=10.0, at=0.0)
+    sent, per_second = 0, []
+    for step in range(1, 90 * 20 + 1):
+        now = step / 20
+        room = pace.level(now)
+        pace.take(room)
+        sent += room
+        if step % 20 == 0:
+            per_second.append(sent)
+            sent = 0
+    assert per_second[0] <= 10 + 11
+    assert 50 <= per_second[29] <= 60
+    assert per_second[70] in (99, 100, 101)
+    assert sum(per_second[:60]) == pytest.approx(10 + 100 * 60 * 0.55, abs=60)
 
 
-def test_an_open_breaker_lets_one_request_find_out_with_growing_pauses() -> None:
-    breaker = Breaker(failures=1, backoff=Backoff(1.0, 4.0))
-    now, pauses = 0.0, []
-    for _ in range(4):
-        breaker.failed(now, 1.0)
-        assert not breaker.failed(now, 1.0), "what was under way when it opened is no news"
-        opened = now
-        while breaker.room(now) == 0:
-            now += 0.25
-        assert breaker.room(now) == 1
-        pauses.append(now - opened)
-    assert pauses == [1.0, 2.0, 4.0, 4.0]
+def test_a_pace_that_restarts_ramps_anew_with_little_in_hand() -> None:
+    pace = Pace(rate=100.0, ramp_s=10.0, burst=50.0, at=0.0)
+    assert pace.level(100.0) == 50
+    pace.restart(100.0)
+    assert pace.level(100.0) == 5
+    pace.take(5)
+    assert pace.level(101.0) == pytest.approx(100 * (0.1 + 0.145), abs=11)
 
 
-def test_a_service_that_serves_again_closes_the_breaker() -> None:
-    breaker = Breaker(failures=1)
-    assert breaker.room(0.0) is None
-    breaker.failed(0.0, 1.0)
-    breaker.succeeded()
-    assert breaker.room(0.0) is None
+def test_a_pace_says_how_long_to_wait_and_then_it_has_enough() -> None:
+    pace = Pace(rate=10.0, ramp_s=0.0, burst=4.0, at=0.0)
+    assert pace.wait(0.0, 4) == 0.0
+    pace.take(6)  # more than there was is paid back
+    wait = pace.wait(0.0, 3)
+    assert pace.level(wait - 0.05) < 3
+    assert pace.level(wait) == 3
+
+
+@pytest.mark.parametrize(("rate", "ramp", "burst"), [(0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, 1.0, 0.5)])
+def test_a_pace_that_could_never_serve_is_a_bug(rate: float, ramp: float, burst: float) -> None:
+    with pytest.raises(ValueError, match="pace"):
+        Pace(rate, ramp, burst, 0.0)
+
+
+wants = st.lists(st.integers(0, 50), min_size=1, max_size=5)
+
+
+@given(st.integers(0, 100), wants, st.data())
+def test_what_is_divided_goes_to_those_who_want_it_and_nobody_is_starved(
+    total: int, wanted: list[int], data: st.DataObject
+) -> None:
+    weights = data.draw(st.lists(st.integers(1, 9), min_size=len(wanted), max_size=len(wanted)))
+    shares = divide(total, wanted, weights)
+    assert all(0 <= share <= want for share, want in zip(shares, wanted, strict=True))
+    assert sum(shares) == min(total, sum(wanted))
+    wanting = [share for share, want in zip(shares, wanted, strict=True) if want]
+    if total >= len(wanting):
+        assert all(wanting)
+
+
+def test_what_is_divided_among_many_who_want_all_of_it_goes_by_weight() -> None:
+    assert divide(130, [1000, 1000, 1000], [8, 4, 1]) == [80, 40, 10]
+    assert divide(130, [10, 1000, 0], [8, 4, 1]) == [10, 120, 0]
+    assert divide(1, [9, 9], [1, 8]) == [1, 0]

@@ -1,14 +1,17 @@
-"""How fast, and how soon again: a token bucket for a rate, a back-off for repeated failures.
+"""How fast, and how soon again: rates, back-offs, and a breaker for a service that fails.
 
-Both are pure: the time and the randomness are arguments.
+All are pure: the time and the randomness are arguments.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # 2**64 times any first wait is beyond every bound in use; above it the power would overflow.
 _MOST_DOUBLINGS = 64
+_FIRST_SHARE = 0.1
 
 
 class TokenBucket:
@@ -86,32 +89,196 @@ class Backoff:
         return self.upper_bound(attempt) * (0.5 + 0.5 * min(1.0, max(0.0, jitter)))
 
 
+class Pace:
+    """A rate that grows from a tenth to the whole over `ramp_s` seconds: whoever was away does not rush in.
+
+    Holds up to `burst` tokens, and begins full. `now` is monotonic seconds.
+    """
+
+    __slots__ = ("_at", "_burst", "_ramp_s", "_rate", "_since", "_tokens")
+
+    def __init__(self, rate: float, ramp_s: float, burst: float, at: float) -> None:
+        """Begin at `at`. ValueError for what could never serve."""
+        if rate <= 0 or burst < 1 or ramp_s < 0:
+            raise ValueError("a pace needs a rate above 0, a burst of at least 1 and no negative ramp")
+        self._rate, self._ramp_s, self._burst = rate, ramp_s, burst
+        self._tokens, self._at, self._since = burst, at, at
+
+    def level(self, now: float) -> int:
+        """Return how many may go now."""
+        if now > self._at:
+            gained = self._until(now - self._since) - self._until(self._at - self._since)
+            self._tokens = min(self._burst, self._tokens + gained)
+            self._at = now
+        return max(0, int(self._tokens))
+
+    def take(self, count: int) -> None:
+        """Spend tokens of the last `level`; more than there are is paid back before others go."""
+        self._tokens -= count
+
+    def wait(self, now: float, count: int = 1) -> float:
+        """Return the seconds until so many may go, at the most; 0 for now."""
+        self.level(now)
+        missing = min(count, self._burst) - self._tokens
+        if missing <= 0:
+            return 0.0
+        return missing / (self._rate * self._share(now - self._since))
+
+    def restart(self, now: float) -> None:
+        """Begin the ramp anew, with little in hand: the service is only just there again."""
+        self.level(now)
+        self._since = now
+        self._tokens = min(self._tokens, max(1.0, self._burst * _FIRST_SHARE))
+
+    def _share(self, age: float) -> float:
+        return 1.0 if age >= self._ramp_s else self._share_within(age)
+
+    def _until(self, age: float) -> float:
+        """Return the tokens that come in the first `age` seconds."""
+        in_ramp = min(age, self._ramp_s)
+        tokens = max(0.0, age - self._ramp_s)
+        if in_ramp > 0:
+            tokens += in_ramp * (_FIRST_SHARE + self._share_within(in_ramp)) / 2
+        return tokens * self._rate
+
+    def _share_within(self, age: float) -> float:
+        return _FIRST_SHARE + (1 - _FIRST_SHARE) * age / self._ramp_s
+
+
+def divide(total: int, wanted: Sequence[int], weights: Sequence[int]) -> list[int]:
+    """Share `total` out among those who want so many, by weight; what one does not want goes to the others.
+
+    Everybody who wants something gets one at least; where there are not enough, the first do.
+    """
+    shares = [0] * len(wanted)
+    open_ = [number for number, want in enumerate(wanted) if want > 0]
+    left = total
+    for number in open_[:left]:
+        shares[number] = 1
+    left -= sum(shares)
+    open_ = [number for number in open_ if shares[number] < wanted[number]]
+    while left > 0 and open_:
+        weight = sum(weights[number] for number in open_)
+        given = 0
+        for number in open_:
+            share = min(wanted[number] - shares[number], left * weights[number] // weight)
+            shares[number] += share
+            given += share
+        if not given:  # fewer are left than there are parts: the first come first
+            shares[open_[0]] += 1
+            given = 1
+        left -= given
+        open_ = [number for number in open_ if shares[number] < wanted[number]]
+    return shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy:
+    """When a service is not asked any more, and how soon again; seconds."""
+
+    failures: int = 5
+    """In a row."""
+    window_s: float = 10.0
+    share: float = 0.5
+    """Of the requests of a window, if there were `least` at least."""
+    least: int = 20
+    backoff: Backoff = Backoff(first_s=1.0, most_s=30.0)
+    refused: Backoff = Backoff(first_s=60.0, most_s=900.0)
+    """Where it refuses us, and someone has to mend it."""
+
+    def __hash__(self) -> int:
+        return hash((self.failures, self.window_s, self.share, self.least))
+
+
 class Breaker:
-    """Stops asking a service after failures in a row, then lets one request at a time find out; in memory."""
+    """Stops asking a service that serves nobody or refuses us, and lets one request at a time find out.
 
-    def __init__(self, failures: int = 5, backoff: Backoff = Backoff(first_s=1.0, most_s=30.0)) -> None:
-        self._most = failures
-        self._backoff = backoff
-        self._failures = 0
+    It opens on failures in a row, on a share of failures in a window, and at once on a refusal of our
+    credential. In memory.
+    """
+
+    def __init__(self, policy: BreakerPolicy | None = None) -> None:
+        self._policy = policy or BreakerPolicy()
+        self._in_a_row = 0
+        self._seconds: deque[list[float]] = deque()
+        """Of each second of the window: when it began, the requests, the failures."""
+        self._openings = 0
         self._until = 0.0
+        self._is_by_share = False
+        self._is_probing = False
+        self.opened_at = 0.0
+        """Since when it is open, monotonic seconds; probes that failed do not change it."""
 
-    def room(self, now: float) -> int | None:
-        """Return how many requests may be out: None for no limit, 0 while it is open, then 1."""
-        if self._failures < self._most:
-            return None
-        return 1 if now >= self._until else 0
+    @property
+    def is_open(self) -> bool:
+        """Whether the service is not asked, but for a probe."""
+        return self._openings > 0
 
-    def failed(self, now: float, jitter: float) -> bool:
-        """Count a failure at `now`; True where this one opens it. Those of before it opened count once."""
+    def wait(self, now: float) -> float:
+        """Return the seconds until a request may go; 0 for now."""
+        if not self.is_open:
+            return 0.0
+        if now < self._until:
+            return self._until - now
+        return self._policy.backoff.first_s if self._is_probing else 0.0
+
+    def admit(self, now: float) -> bool:
+        """Whether a request may go now. While it is open that one is the probe: tell how it ended."""
+        if not self.is_open:
+            return True
+        if now < self._until or self._is_probing:
+            return False
+        self._is_probing = True
+        return True
+
+    def gave_up(self) -> None:
+        """The request that was admitted did not leave."""
+        self._is_probing = False
+
+    def failed(self, now: float, jitter: float, *, is_refusal: bool = False) -> bool:
+        """Count a failure; True where this one opens it. Those of before it opened count once."""
+        self._is_probing = False
         if now < self._until:
             return False
-        self._failures += 1
-        if self._failures < self._most:
-            return False
-        self._until = now + self._backoff.delay(self._failures - self._most, jitter)
-        return self._failures == self._most
+        was_open = self.is_open
+        self._in_a_row += 1
+        self._count(now, is_failure=True)
+        self._is_by_share = self._in_a_row < self._policy.failures and not is_refusal
+        if was_open or is_refusal or self._in_a_row >= self._policy.failures or self._is_share_reached():
+            backoff = self._policy.refused if is_refusal else self._policy.backoff
+            self._until = now + backoff.delay(self._openings, jitter)
+            self._openings += 1
+            if not was_open:
+                self.opened_at = now
+        return self.is_open and not was_open
 
-    def succeeded(self) -> None:
-        """The service serves: close it."""
-        self._failures = 0
-        self._until = 0.0
+    def succeeded(self, now: float) -> bool:
+        """Count a success; True where it closes it.
+
+        Where it opened because many failed, those that succeed beside them prove nothing until its time is
+        over.
+        """
+        self._is_probing = False
+        self._in_a_row = 0
+        if self.is_open and self._is_by_share and now < self._until:
+            return False
+        was_open = self.is_open
+        if was_open:
+            self._seconds.clear()
+            self._openings, self._until = 0, 0.0
+        self._count(now, is_failure=False)
+        return was_open
+
+    def _count(self, now: float, *, is_failure: bool) -> None:
+        seconds = self._seconds
+        while seconds and seconds[0][0] <= now - self._policy.window_s:
+            seconds.popleft()
+        if not seconds or now >= seconds[-1][0] + 1.0:
+            seconds.append([now, 0, 0])
+        seconds[-1][1] += 1
+        seconds[-1][2] += is_failure
+
+    def _is_share_reached(self) -> bool:
+        requests = sum(second[1] for second in self._seconds)
+        failures = sum(second[2] for second in self._seconds)
+        return requests >= self._policy.least and failures >= self._policy.share * requests

@@ -17,6 +17,11 @@ from wakerobin.ports.texts import Texts
 from wakerobin.services.lives import Lives
 
 
+def is_apple(_app: str, provider: Provider) -> bool:
+    """Say that Apple rations silent pushes, and nobody else."""
+    return provider is Provider.APNS
+
+
 @dataclass(frozen=True, slots=True)
 class Around:
     """What the courier needs of the rest of the server."""
@@ -31,6 +36,9 @@ class Around:
     entropy: Entropy
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
 
+    is_rationed: Callable[[str, Provider], bool] = is_apple
+    """Whether the push service of an app rations silent pushes to a phone."""
+
     def jitter(self) -> float:
         """Return a random number from 0 to 1."""
         return int.from_bytes(self.entropy(4), "big") / 2**32
@@ -38,6 +46,11 @@ class Around:
 
 def count(message: PushMessage, outcome: Outcome, seconds: float) -> None:
     """Count a push by what the push service said of it."""
-    lane = message.lane.value
-    metrics.PUSHES.labels(message.target.provider.value, lane, type(outcome).__name__.lower()).inc()
-    metrics.PUSH_SECONDS.labels(lane).observe(seconds)
+    lane, provider = message.lane.value, message.target.provider.value
+    metrics.PUSHES.labels(message.app, provider, lane, type(outcome).__name__.lower()).inc()
+    metrics.PUSH_SECONDS.labels(provider, lane).observe(seconds)
+
+
+def count_delay(message: PushMessage, seconds: float) -> None:
+    """Count how long it took from the decision to push until the push service accepted it."""
+    metrics.PUSH_DELAY_SECONDS.labels(message.target.provider.value, message.lane.value).observe(seconds)

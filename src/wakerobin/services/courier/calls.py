@@ -20,7 +20,8 @@ from wakerobin.core.pushes import Accepted, Outcome, PushMessage, PushType, Reje
 from wakerobin.core.values import PushTarget
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.push import Attempt
-from wakerobin.services.courier.around import Around, count
+from wakerobin.services.courier.around import Around, count, count_delay
+from wakerobin.services.courier.gates import Gates
 
 OnOutcome: TypeAlias = Callable[[PushMessage, Outcome], None]
 
@@ -50,11 +51,12 @@ class _CallPush:
 class CallPushes:
     """Sends call pushes, once each."""
 
-    def __init__(self, around: Around) -> None:
+    def __init__(self, around: Around, gates: Gates) -> None:
         self._around = around
+        self._gates = gates
         self._pushes: dict[tuple[str, int], _CallPush] = {}
         self._of_call: dict[str, list[_CallPush]] = {}
-        self._to_note: deque[tuple[PushTarget, Outcome]] = deque()
+        self._to_note: deque[tuple[str, PushTarget, Outcome]] = deque()
         self._woken = asyncio.Event()
 
     def call_now(self, messages: list[PushMessage], on_outcome: OnOutcome, deadline: float) -> None:
@@ -87,7 +89,7 @@ class CallPushes:
             self._woken.clear()
             while self._to_note:
                 batch = [self._to_note.popleft() for _ in range(min(len(self._to_note), _MOST_NOTED_AT_ONCE))]
-                await asyncio.gather(*(self._note(target, outcome) for target, outcome in batch))
+                await asyncio.gather(*(self._note(*one) for one in batch))
 
     def _try(self, push: _CallPush) -> None:
         push.timer = None
@@ -101,6 +103,8 @@ class CallPushes:
 
     def _tried(self, push: _CallPush, outcome: Outcome) -> None:
         around = self._around
+        if not push.is_over:
+            self._gates.heard(push.message.app, push.message.target, outcome)
         wait = self._wait(push, outcome)
         if wait is None:
             self._settle(push, outcome)
@@ -130,9 +134,12 @@ class CallPushes:
 
     def _settle(self, push: _CallPush, outcome: Outcome) -> None:
         push.outcome = outcome
-        count(push.message, outcome, self._around.clock.monotonic() - push.began)
+        took = self._around.clock.monotonic() - push.began
+        count(push.message, outcome, took)
+        if isinstance(outcome, Accepted):
+            count_delay(push.message, took)
         if isinstance(outcome, Accepted | TargetGone):
-            self._to_note.append((push.message.target, outcome))
+            self._to_note.append((push.message.app, push.message.target, outcome))
             self._woken.set()
         listeners, push.listeners = push.listeners, []
         for on_outcome in listeners:
@@ -146,10 +153,12 @@ class CallPushes:
             metrics.FAULTS.labels("courier").inc()
             _log.error("courier_fault", kind=message.type, exc_info=True)
 
-    async def _note(self, target: PushTarget, outcome: Outcome) -> None:
+    async def _note(self, app: str, target: PushTarget, outcome: Outcome) -> None:
         try:
             if isinstance(outcome, TargetGone):
                 await self._around.lives.target_gone(target, outcome)
+                if self._around.lives.is_refused_in_bulk(app, target):
+                    self._gates.refused_in_bulk(app, target, outcome)
             else:
                 await self._around.lives.target_accepted(target)
         except StoreUnavailableError as error:

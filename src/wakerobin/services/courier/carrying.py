@@ -1,59 +1,65 @@
-"""One row of the outbox on its way: read again right before the socket, tried, and settled.
+"""Rows of the outbox on their way: read again right before the socket, tried, and settled.
 
 A row is one decision for all targets of a registration. Each target is settled once, by
-`core.delivery`; the row goes with its last target, in the same transaction.
+`core.delivery`; the row goes with its last target, in the same transaction. Rows that are the same push
+for several accounts of one phone travel as a parcel: one push, and each row is settled by its outcome.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeAlias
 
 from wakerobin import log
 from wakerobin.core.delivery import Again, decide, is_lapsed
-from wakerobin.core.errors import StoreUnavailableError
-from wakerobin.core.pushes import Accepted, Outcome, PushMessage, Rejected, Unavailable
-from wakerobin.core.values import PushTarget
+from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone, Unavailable, variant_of
+from wakerobin.core.values import Provider, PushTarget, Secret
 from wakerobin.ports.store import OutboxRow, Transaction
-from wakerobin.services.courier.around import Around, count
-from wakerobin.services.courier.messages import Addressee, message_for, targets_for
+from wakerobin.services.courier.around import Around
+from wakerobin.services.courier.gates import Gates
+from wakerobin.services.courier.messages import Addressee, targets_for
+from wakerobin.services.courier.sending import FIRST_AT, Parked, Sender, Sent, Stop, decided_at
+from wakerobin.services.courier.settling import Settler
+from wakerobin.services.lives import Delivery
 
-_STORE_RETRY_S = 1.0
+Parcel: TypeAlias = tuple[OutboxRow, ...]
+"""Rows that were claimed together: the same kind for one installation."""
+
 _DONE = "done"
 """In the payload of a row that is tried again: the ids of the targets that are settled."""
+
+_TOO_LATE = Unavailable("too late", processed=False)
 
 _log = log.get("courier")
 
 
 class Carrier:
-    """Carries rows, each to its end or to its next attempt.
+    """Carries parcels, each row to its end or to its next attempt.
 
-    `attempt` is how long one try may take, milliseconds. `on_answer` hears each outcome that came from
-    the push service of an app.
+    `attempt` is how long one try may take, milliseconds.
     """
 
-    def __init__(self, around: Around, attempt: int, on_answer: Callable[[str, Outcome], None]) -> None:
+    def __init__(self, around: Around, attempt: int, gates: Gates, settler: Settler) -> None:
         self._around = around
-        self._attempt = attempt
-        self._on_answer = on_answer
+        self._gates = gates
+        self._settler = settler
+        self._sender = Sender(around, attempt, gates)
 
-    async def carry(self, row: OutboxRow) -> None:
-        """Try a row once to each of its open targets, and write down what came of it."""
+    async def carry(self, parcel: Parcel) -> None:
+        """Try each row once to each of its open targets, and write down what came of it."""
         now = self._around.clock.now()
-        addressee = self._around.store.read(lambda tx: self._addressee(tx, row, now))
-        if addressee is None or not addressee.targets:
-            await self._surely(self._removal(row))
-            return
-        row = replace(row, deadline_at=addressee.wanted.deadline_at)
-        if is_lapsed(row, now):
-            late = Unavailable("too late", processed=False)
-            results: list[tuple[PushTarget, Outcome]] = [(target, late) for target in addressee.targets]
-        else:
-            results = await self._send(row, addressee, now)
-        await self._settle(row, results)
+        stops = self._around.store.read(lambda tx: [self._stop(tx, row, now) for row in parcel])
+        deliveries = [_removal(row) for row, stop in zip(parcel, stops, strict=True) if stop is None]
+        there = [stop for stop in stops if stop is not None]
+        late = [stop for stop in there if is_lapsed(stop.row, now)]
+        deliveries += [self._settled(stop, [Sent(one, _TOO_LATE) for one in stop.targets]) for stop in late]
+        for group in _groups(stop for stop in there if stop not in late):
+            deliveries += await self._carry_together(group, now)
+        await self._settler.settle(deliveries)
+        self._look_for_our_fault(deliveries)
 
-    def _addressee(self, tx: Transaction, row: OutboxRow, now: int) -> Addressee | None:
+    def _stop(self, tx: Transaction, row: OutboxRow, now: int) -> Stop | None:
         """Read whom a row is for; None if no one any more: a use, the end or a later push came between."""
         wanted = self._around.lives.wanted(tx, row, now)
         registration = tx.registrations.get(row.registration_id) if wanted else None
@@ -64,134 +70,86 @@ class Carrier:
             account = tx.accounts.get(registration.account_id)
             name = account.aor.removeprefix("sip:") if account else ""
         done = row.payload.get(_DONE, ())
-        targets = targets_for(row.kind, tx.targets.of_registration(registration.id))
-        open_still = tuple(target for target in targets if target.id not in done)
-        return Addressee(registration, name, wanted, open_still)
+        fit = targets_for(row.kind, tx.targets.of_registration(registration.id), registration.capabilities)
+        targets = tuple(target for target in fit if target.id not in done)
+        if not targets:
+            return None
+        row = replace(row, deadline_at=wanted.deadline_at)
+        return Stop(row, Addressee(registration, name, wanted), targets)
 
-    # Sending.
+    async def _carry_together(self, stops: list[Stop], now: int) -> list[Delivery]:
+        """Send one push for all stops to each target of the first; they have the same tokens."""
+        sent = await self._sender.send(stops, now)
+        first, *others = stops
+        deliveries = [self._delivery(first, sent, now)]
+        for stop in others:
+            own = {(target.provider, target.token): target for target in stop.targets}
+            results = [Sent(own[one.target.provider, one.target.token], one.result) for one in sent]
+            deliveries.append(self._delivery(stop, results, now))
+        return deliveries
 
-    async def _send(self, row: OutboxRow, addressee: Addressee, now: int) -> list[tuple[PushTarget, Outcome]]:
-        """Return the outcomes; a target is left out where the row was not wanted any more in its turn."""
-        tries = []
-        for target in addressee.targets:
-            message = message_for(row, addressee, target, self._around.texts, now)
-            tries.append((target, self._begin(row, message)))
-        outcomes = [(target, await one.outcome) for target, one in tries]
-        return [(target, outcome) for target, outcome in outcomes if outcome is not None]
+    def _delivery(self, stop: Stop, sent: list[Sent], now: int) -> Delivery:
+        if any(one.result is None for one in sent):
+            # The push was not wanted any more in its turn: by all of its rows, or by another one of them.
+            if self._around.store.read(lambda tx: self._around.lives.wanted(tx, stop.row, now)) is None:
+                return _removal(stop.row)
+            sent = [Sent(one.target, one.result or Parked(0)) for one in sent]
+        return self._settled(stop, sent)
 
-    def _begin(self, row: OutboxRow, message: PushMessage) -> _Try:
-        clock = self._around.clock
-        began = clock.monotonic()
-        tried = _Try(self._around, row, asyncio.get_running_loop().create_future())
-
-        def on_outcome(outcome: Outcome) -> None:
-            if tried.is_unwanted:
-                tried.end(None)
-                return
-            count(message, outcome, clock.monotonic() - began)
-            self._on_answer(message.app, outcome)
-            tried.end(outcome)
-
-        service = self._around.service(message.app, message.target.provider)
-        if service is None:
-            tried.end(Rejected(f"no {message.target.provider} in the settings of this app", ours=True))
-        else:
-            left = row.deadline_at - clock.now() if row.deadline_at else self._attempt
-            deadline = began + min(left, self._attempt) / 1000
-            service.begin(message, deadline, on_outcome, tried.is_wanted)
-            tried.has_begun = True
-        return tried
-
-    # Settling.
-
-    async def _settle(self, row: OutboxRow, results: list[tuple[PushTarget, Outcome]]) -> None:
-        around = self._around
+    def _settled(self, stop: Stop, sent: list[Sent]) -> Delivery:
+        """Decide about each target, and with them about the row."""
+        around, row = self._around, stop.row
+        now = around.clock.now()
         again: list[Again] = []
         done: list[tuple[PushTarget, Outcome]] = []
-        for target, outcome in results:
+        for target, result in ((one.target, one.result) for one in sent):
+            if isinstance(result, Parked):
+                again.append(Again(now + result.wait, row.attempts))
+                continue
+            assert result is not None
             # A random number costs more than all the rest of an accepted push's verdict.
-            jitter = 0.0 if isinstance(outcome, Accepted) else around.jitter()
-            verdict = decide(row, outcome, around.clock.now(), jitter, around.policy)
+            jitter = 0.0 if isinstance(result, Accepted) else around.jitter()
+            verdict = decide(row, result, now, jitter, around.policy)
             if isinstance(verdict, Again):
                 again.append(verdict)
-                _log.info("push_again", kind=row.kind, reason=getattr(outcome, "reason", ""))
+                _log.info("push_again", kind=row.kind, reason=getattr(result, "reason", ""))
             else:
-                done.append((target, outcome))
-        also = self._postponement(row, again, done) if again else self._removal(row)
-        if done:
-            await self._surely(also, row, done, is_over=not again)
-        else:
-            await self._surely(also)
+                done.append((target, result))
+        also = _postponement(row, again, done) if again else _remove(row)
+        return Delivery(row, done, also, is_over=not again)
 
-    def _removal(self, row: OutboxRow) -> Callable[[Transaction], None]:
-        return lambda tx: tx.outbox.remove(row.id)
-
-    def _postponement(
-        self, row: OutboxRow, again: list[Again], done: list[tuple[PushTarget, Outcome]]
-    ) -> Callable[[Transaction], None]:
-        not_before, attempts = min(one.not_before for one in again), row.attempts + 1
-        payload = None
-        if done:
-            settled = [target.id for target, _ in done]
-            payload = row.payload | {_DONE: [*row.payload.get(_DONE, ()), *settled]}
-        return lambda tx: tx.outbox.postpone(row.id, not_before, attempts, payload)
-
-    async def _surely(
-        self,
-        also: Callable[[Transaction], None],
-        row: OutboxRow | None = None,
-        done: list[tuple[PushTarget, Outcome]] | None = None,
-        *,
-        is_over: bool = True,
-    ) -> None:
-        """Commit as soon as the store can: the push has left, and would leave again if this were lost."""
-        around = self._around
-        while True:
-            try:
-                if row is None or done is None:
-                    await around.store.transact(also)
-                else:
-                    await around.lives.push_settled(row, done, also, is_over=is_over)
-            except StoreUnavailableError as error:
-                _log.warning("store_unavailable", reason=str(error))
-                await self._pause()
-            else:
-                return
-
-    async def _pause(self) -> None:
-        over = asyncio.Event()
-        timer = self._around.timers.call_at(self._around.clock.monotonic() + _STORE_RETRY_S, over.set)
-        try:
-            await over.wait()
-        finally:
-            timer.cancel()
+    def _look_for_our_fault(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            for target, outcome in delivery.results:
+                if isinstance(outcome, TargetGone):
+                    app = delivery.row.app
+                    if self._around.lives.is_refused_in_bulk(app, target):
+                        self._gates.refused_in_bulk(app, target, outcome)
 
 
-@dataclass(slots=True, eq=False)
-class _Try:
-    """One push of a row on its way; its outcome is None where it was not wanted any more in its turn."""
+def _groups(stops: Iterable[Stop]) -> list[list[Stop]]:
+    """Put together what one push can stand for: the same tokens, and the same words."""
+    found: dict[tuple[PushType, str, frozenset[tuple[Provider, Secret]]], list[Stop]] = {}
+    for stop in stops:
+        tokens = frozenset((target.provider, target.token) for target in stop.targets)
+        variant = variant_of(stop.row.kind, stop.row.payload, stop.addressee.wanted.stage)
+        found.setdefault((stop.row.kind, variant, tokens), []).append(stop)
+    return list(found.values())
 
-    around: Around
-    row: OutboxRow
-    outcome: asyncio.Future[Outcome | None]
-    has_begun: bool = False
-    is_unwanted: bool = False
 
-    def is_wanted(self) -> bool:
-        """Read the life again: the push may have waited seconds for its turn.
+def _removal(row: OutboxRow) -> Delivery:
+    return Delivery(row, (), _remove(row))
 
-        Before `begin` has returned nothing was awaited since it was read.
-        """
-        if self.has_begun and not self.is_unwanted:
-            around, row = self.around, self.row
-            try:
-                now = around.clock.now()
-                self.is_unwanted = around.store.read(lambda tx: around.lives.wanted(tx, row, now)) is None
-            except StoreUnavailableError:
-                return True  # what could make it unwanted cannot have been written either
-        return not self.is_unwanted
 
-    def end(self, outcome: Outcome | None) -> None:
-        """Say how it ended."""
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+def _remove(row: OutboxRow) -> Callable[[Transaction], None]:
+    return lambda tx: tx.outbox.remove(row.id)
+
+
+def _postponement(
+    row: OutboxRow, again: list[Again], done: list[tuple[PushTarget, Outcome]]
+) -> Callable[[Transaction], None]:
+    not_before, attempts = min(one.not_before for one in again), max(one.attempts for one in again)
+    payload = row.payload | {FIRST_AT: decided_at(row)}
+    if done:
+        payload[_DONE] = [*row.payload.get(_DONE, ()), *(target.id for target, _ in done)]
+    return lambda tx: tx.outbox.postpone(row.id, not_before, attempts, payload)

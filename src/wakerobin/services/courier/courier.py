@@ -13,9 +13,12 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.push import PushService
 from wakerobin.ports.store import Store
 from wakerobin.ports.texts import Texts
-from wakerobin.services.courier.around import Around
+from wakerobin.services.courier.alarms import PushAlarms
+from wakerobin.services.courier.around import Around, is_apple
 from wakerobin.services.courier.calls import CallPushes, OnOutcome
+from wakerobin.services.courier.gates import Gates
 from wakerobin.services.courier.lanes import LaneOptions, Lanes
+from wakerobin.services.courier.settling import Settler
 from wakerobin.services.lives import Lives
 
 
@@ -34,15 +37,25 @@ class Courier:
         entropy: Entropy,
         policy: DeliveryPolicy | None = None,
         options: LaneOptions | None = None,
+        is_rationed: Callable[[str, Provider], bool] = is_apple,
     ) -> None:
-        """`services` gives the push service of an app at a provider, None where it has none."""
-        around = Around(store, clock, timers, texts, services, lives, entropy, policy or DeliveryPolicy())
-        self._calls = CallPushes(around)
-        self._lanes = Lanes(around, options or LaneOptions())
+        """`services` gives the push service of an app at a provider, None where it has none.
+
+        `is_rationed` says of it whether it rations silent pushes.
+        """
+        policy, options = policy or DeliveryPolicy(), options or LaneOptions()
+        around = Around(store, clock, timers, texts, services, lives, entropy, policy, is_rationed)
+        self._alarms = PushAlarms(store, clock, timers)
+        gates = Gates(around, options.pace, self._alarms)
+        self._settler = Settler(around)
+        self._calls = CallPushes(around, gates)
+        self._lanes = Lanes(around, options, gates, self._settler)
 
     async def run(self) -> None:
         """Carry the outbox and note the outcomes of calls, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._alarms.run())
+            group.create_task(self._settler.run())
             group.create_task(self._lanes.run())
             group.create_task(self._calls.run())
 

@@ -1,6 +1,6 @@
-"""The outbox, lane by lane: rows are leased when they are due and their lane has room for them.
+"""The outbox, lane by lane: rows are leased when they are due and their push service has room for them.
 
-Each app has lanes of its own: a push service that does not answer holds up no other.
+Each app has lanes of its own at each provider: a push service that does not answer holds up no other.
 """
 
 from __future__ import annotations
@@ -8,26 +8,33 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import StoreUnavailableError
-from wakerobin.core.pacing import Breaker
-from wakerobin.core.pushes import LANES, Lane, Outcome, Rejected, Throttled, Unavailable
-from wakerobin.ports.store import OutboxRow, Queue, Transaction
+from wakerobin.core.pushes import Lane
+from wakerobin.ports.store import Queue, Transaction
 from wakerobin.services.courier.around import Around
-from wakerobin.services.courier.carrying import Carrier
+from wakerobin.services.courier.carrying import Carrier, Parcel
+from wakerobin.services.courier.claiming import Room, claim
+from wakerobin.services.courier.gates import Gates, PaceOptions
+from wakerobin.services.courier.settling import Settler
 
 _log = log.get("courier")
 
-_LONGEST_SLEEP = 60_000
-_AFTER_A_FAULT = 1000
+_LONGEST_SLEEP_S = 60.0
+_AFTER_A_FAULT_S = 1.0
+_SHORTEST_SLEEP_S = 0.005
 
-_REFILLS = 8
-"""A lane that is behind is filled up when this part of it is free: a transaction for each row would cost more
+_QUANTUM_S = 0.02
+"""Under way at full pace, so much of it is claimed at once: a transaction for each row would cost more
 than its push."""
 
+_REFILLS = 8
+"""A lane that is full is filled up when this part of it is free, for the same reason."""
+
 _AT_ONCE = 4
-"""So many rows are begun in one turn of the loop; then it looks at its sockets, where a call may wait."""
+"""So many parcels are begun in one turn of the loop; then it looks at its sockets, where a call may wait."""
 
 
 def _default_caps() -> dict[Lane, int]:
@@ -36,32 +43,36 @@ def _default_caps() -> dict[Lane, int]:
 
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
-    """How many rows of each lane of an app are out at once, and how long one try may take; milliseconds.
+    """How many pushes of each lane of an app are out at once at a provider, and how fast they go.
 
-    The order of the lanes is that in which they are served.
+    `attempt` is how long one try may take, milliseconds; `lease` for how long nobody else takes the row.
     """
 
     caps: dict[Lane, int] = field(default_factory=_default_caps)
     attempt: int = 10_000
     lease: int = 120_000
+    pace: PaceOptions = field(default_factory=PaceOptions)
 
     def __hash__(self) -> int:
         return hash((self.attempt, self.lease))
 
 
 class Lanes:
-    """Everything but calls, lane by lane."""
+    """Everything in the outbox."""
 
-    def __init__(self, around: Around, options: LaneOptions) -> None:
+    def __init__(self, around: Around, options: LaneOptions, gates: Gates, settler: Settler) -> None:
         self._around = around
         self._options = options
-        self._carrier = Carrier(around, options.attempt, self._answered)
+        self._gates = gates
+        self._carrier = Carrier(around, options.attempt, gates, settler)
         self._order = {lane: place for place, lane in enumerate(options.caps)}
-        self._out: dict[Queue, set[int]] = {}
-        self._breakers: dict[str, Breaker] = {}
-        """One for each app: of its credential, and of the service behind it."""
+        self._out: Counter[Queue] = Counter()
+        """How many parcels of each queue are on their way."""
+        self._rows_out: set[int] = set()
         self._is_behind = False
         """Whether more may be due than there was room for: then room is worth a look."""
+        self._room_in_s = _LONGEST_SLEEP_S
+        """When a queue that had to wait for its pace or its push service may go on."""
         self._woken = asyncio.Event()
         around.store.on_commit(self._committed)
 
@@ -71,87 +82,113 @@ class Lanes:
             while True:
                 self._woken.clear()
                 try:
-                    rows = await self._claim()
-                    for number, row in enumerate(rows, 1):
-                        group.create_task(self._carry(row))
+                    parcels = await self._claim()
+                    for number, (queue, parcel) in enumerate(parcels, 1):
+                        group.create_task(self._carry(queue, parcel))
                         if number % _AT_ONCE == 0:
                             await asyncio.sleep(0)
-                    if not rows:
+                    if not parcels:
                         await self._sleep()
                 except StoreUnavailableError as error:
                     _log.warning("store_unavailable", reason=str(error))
-                    await self._pause(_AFTER_A_FAULT, asyncio.Event())
+                    await self._pause(_AFTER_A_FAULT_S, asyncio.Event())
                 except Exception:
                     metrics.FAULTS.labels("courier").inc()
                     _log.error("courier_fault", exc_info=True)
-                    await self._pause(_AFTER_A_FAULT, asyncio.Event())
+                    await self._pause(_AFTER_A_FAULT_S, asyncio.Event())
 
     # Taking rows.
 
-    async def _claim(self) -> list[OutboxRow]:
+    async def _claim(self) -> list[tuple[Queue, Parcel]]:
         """Lease what is due and has room."""
         now = self._around.clock.now()
         self._is_behind = True
+        self._room_in_s = _LONGEST_SLEEP_S
         rooms = self._rooms(now)
-        if not any(rooms.values()):
+        if not any(room.total for room in rooms):
             return []
-        rows = await self._around.store.transact(lambda tx: self._claim_in(tx, rooms, now))
-        claimed = Counter(_queue(row) for row in rows)
-        self._is_behind = any(claimed[queue] == room for queue, room in rooms.items())
-        for row in rows:
-            self._out.setdefault(_queue(row), set()).add(row.id)
-        return rows
+        until = now + self._options.lease
+        out = frozenset(self._rows_out)
+        claimed = await self._around.store.transact(lambda tx: claim(tx, rooms, out, now, until))
+        counts = Counter(queue for queue, _ in claimed)
+        self._is_behind = any(
+            sum(counts[queue] for queue in room.lanes) >= room.total
+            or any(counts[queue] >= most for queue, most in room.lanes.items())
+            for room in rooms
+        )
+        self._out.update(counts)
+        for room in rooms:
+            spent = sum(counts[queue] for queue in room.lanes if queue.lane is not Lane.CALLS)
+            if spent:
+                self._gates.pace(next(iter(room.lanes))).take(spent)
+        self._rows_out.update(row.id for _, parcel in claimed for row in parcel)
+        return claimed
 
-    def _rooms(self, now: int) -> dict[Queue, int]:
-        """Return how many rows of each queue may be taken; nothing where none is due at all."""
+    def _rooms(self, now: int) -> list[Room]:
+        """Return how much each push service may be sent; nothing where no row is due at all."""
 
         def look(tx: Transaction) -> list[Queue]:
             next_due = tx.outbox.next_due()
             return tx.outbox.queues() if next_due is not None and next_due <= now else []
 
         queues = self._around.store.read(look)
-        queues.sort(key=lambda queue: self._order[queue.lane])
-        return {queue: self._room(queue) for queue in queues}
+        queues.sort(key=lambda queue: (queue.app, queue.provider, self._order[queue.lane]))
+        rooms: list[Room] = []
+        for _, of_service in groupby(queues, key=lambda queue: (queue.app, queue.provider)):
+            waiting = list(of_service)
+            rooms += [self._room_of_calls(queue) for queue in waiting if queue.lane is Lane.CALLS]
+            bulk = [queue for queue in waiting if queue.lane is not Lane.CALLS]
+            if bulk:
+                rooms.append(self._room(bulk))
+        return rooms
 
-    def _room(self, queue: Queue) -> int:
-        """Return how many rows of a queue may be taken now; 0 also where so few are not worth it."""
-        breaker = self._breakers.get(queue.app)
-        probes = breaker.room(self._around.clock.monotonic()) if breaker else None
-        if probes is not None:
-            return max(
-                0, probes - sum(len(out) for other, out in self._out.items() if other.app == queue.app)
-            )
+    def _room_of_calls(self, queue: Queue) -> Room:
+        """What belongs to calls waits for nothing."""
+        free = self._options.caps[queue.lane] - self._out[queue]
+        return Room(free, {queue: free})
+
+    def _room(self, queues: list[Queue]) -> Room:
+        """Return what may go to one push service now; nothing also where so little is not worth it."""
+        first, now = queues[0], self._around.clock.monotonic()
+        out = sum(self._out[queue] for queue in queues)
+        wait = self._gates.queue_wait(first)
+        if wait > 0:
+            return self._no_room(queues, wait)
+        if self._gates.is_probing_only(first):
+            return Room(0 if out else 1, dict.fromkeys(queues, 1))
+        in_flight = self._options.pace.in_flight
+        free = {queue: self._free(queue) for queue in queues}
+        left = min(in_flight - out, sum(free.values()))
+        if left * _REFILLS < min(in_flight, max(self._options.caps[queue.lane] for queue in queues)):
+            return Room(0, dict.fromkeys(queues, 0))  # a push that ends wakes this loop
+        pace = self._gates.pace(first)
+        quantum = min(left, max(1, int(self._options.pace.rate * _QUANTUM_S)))
+        wait = pace.wait(now, quantum)
+        if wait > 0:
+            return self._no_room(queues, wait)
+        return Room(min(left, pace.level(now)), free)
+
+    def _no_room(self, queues: list[Queue], wait: float) -> Room:
+        self._room_in_s = min(self._room_in_s, wait)
+        return Room(0, dict.fromkeys(queues, 0))
+
+    def _free(self, queue: Queue) -> int:
         cap = self._options.caps[queue.lane]
-        room = cap - len(self._out.get(queue, ()))
-        return room if room * _REFILLS >= cap else 0
-
-    def _claim_in(self, tx: Transaction, rooms: dict[Queue, int], now: int) -> list[OutboxRow]:
-        claimed: list[OutboxRow] = []
-        for queue, room in rooms.items():
-            if not room:
-                continue
-            out = self._out.get(queue, set())
-            due = tx.outbox.due(queue, now, room)
-            if any(row.id in out for row in due):
-                # A row that is out longer than its lease is due again in the store, not here.
-                due = tx.outbox.due(queue, now, room + len(out))
-                due = [row for row in due if row.id not in out][:room]
-            for row in due:
-                tx.outbox.lease(row.id, now + self._options.lease)
-            claimed += due
-        return claimed
+        free = cap - self._out[queue]
+        return free if free * _REFILLS >= cap else 0
 
     async def _sleep(self) -> None:
-        """Wait for the next row's time, a commit, or room in a lane."""
+        """Wait for the next row's time, a commit, or room at a push service."""
         next_due = self._around.store.read(lambda tx: tx.outbox.next_due())
-        wait = _LONGEST_SLEEP if next_due is None else next_due - self._around.clock.now()
-        # What is due and was not claimed waits for room: a settled row wakes this loop.
-        await self._pause(min(wait, _LONGEST_SLEEP) if wait > 0 else _AFTER_A_FAULT)
+        wait = _LONGEST_SLEEP_S if next_due is None else (next_due - self._around.clock.now()) / 1000
+        if wait <= 0:
+            # What is due and was not claimed waits for room: a settled row wakes this loop.
+            wait = min(_AFTER_A_FAULT_S, self._room_in_s)
+        await self._pause(min(max(wait, _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S))
 
-    async def _pause(self, milliseconds: int, until: asyncio.Event | None = None) -> None:
+    async def _pause(self, seconds: float, until: asyncio.Event | None = None) -> None:
         until = until or self._woken
-        when = self._around.clock.monotonic() + milliseconds / 1000
-        timer = self._around.timers.call_at(when, until.set)
+        timer = self._around.timers.call_at(self._around.clock.monotonic() + seconds, until.set)
         try:
             await until.wait()
         finally:
@@ -163,27 +200,15 @@ class Lanes:
 
     # Carrying them.
 
-    async def _carry(self, row: OutboxRow) -> None:
+    async def _carry(self, queue: Queue, parcel: Parcel) -> None:
         try:
-            await self._carrier.carry(row)
+            await self._carrier.carry(parcel)
         except Exception:
-            # A bug with one row must not stop the others; its lease keeps it from coming back at once.
+            # A bug with one parcel must not stop the others; its lease keeps it from coming back at once.
             metrics.FAULTS.labels("courier").inc()
-            _log.error("courier_fault", row=row.id, kind=row.kind, exc_info=True)
+            _log.error("courier_fault", row=parcel[0].id, kind=parcel[0].kind, exc_info=True)
         finally:
-            self._out[_queue(row)].discard(row.id)
+            self._rows_out.difference_update(row.id for row in parcel)
+            self._out[queue] -= 1
             if self._is_behind:
                 self._woken.set()
-
-    def _answered(self, app: str, outcome: Outcome) -> None:
-        """Stop asking a service that serves nobody, or refuses us, save for a probe now and then."""
-        breaker = self._breakers.setdefault(app, Breaker())
-        if isinstance(outcome, Unavailable) or (isinstance(outcome, Rejected) and outcome.ours):
-            if breaker.failed(self._around.clock.monotonic(), self._around.jitter()):
-                _log.warning("push_service_paused", app=app, reason=outcome.reason)
-        elif not isinstance(outcome, Throttled):
-            breaker.succeeded()
-
-
-def _queue(row: OutboxRow) -> Queue:
-    return Queue(LANES[row.kind], row.app, row.provider)

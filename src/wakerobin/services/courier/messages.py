@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from wakerobin.core.ids import keyed_hash, uuid_from
-from wakerobin.core.pushes import PayloadHead, PushMessage, PushType, notice_payload
-from wakerobin.core.values import SILENCE, Purpose, PushRegistration, PushTarget, Silence
+from wakerobin.core.pushes import PayloadHead, PushMessage, PushType, notice_payload, variant_of
+from wakerobin.core.values import SILENCE, Provider, Purpose, PushRegistration, PushTarget, Silence
 from wakerobin.ports.store import OutboxRow
 from wakerobin.ports.texts import Texts
 from wakerobin.services.lives import Wanted
@@ -19,9 +20,18 @@ _COLLAPSE_KEYS: Final[dict[PushType, str]] = {
     PushType.EXPIRED: "life",
     PushType.TARGETS_NEEDED: "life",
     PushType.CREDENTIALS_NEEDED: "life",
+    PushType.REGISTRATION_TROUBLE: "life",
+    PushType.REGISTRATION_TROUBLE_OVER: "life",
+    PushType.STILL_REACHABLE: "life",
     PushType.MISSED_CALL: "missed",
     PushType.RENEW: "life",
 }
+TOGETHER: Final = frozenset(_COLLAPSE_KEYS) - {PushType.MISSED_CALL}
+"""What goes out once for all accounts of an installation: it would replace itself in any case."""
+
+_SILENT: Final = frozenset((PushType.RENEW, PushType.VERIFY))
+_OF_CALLS: Final = frozenset((PushType.TEST, PushType.CALL_OVER))
+"""What goes where calls go; everything else never goes to a token that has to ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +42,63 @@ class Addressee:
     name: str
     """What the account is called towards its user."""
     wanted: Wanted
-    targets: tuple[PushTarget, ...]
-    """Those that are not settled yet."""
 
 
-def targets_for(kind: PushType, targets: list[PushTarget]) -> tuple[PushTarget, ...]:
-    """Choose the targets of a push that is no call: never a VoIP token, which has to ring."""
-    shown = (target for target in targets if Purpose.NOTICE in target.purposes)
-    if kind is not PushType.RENEW:
-        return tuple(shown)
-    return tuple(target for target in shown if SILENCE[target.provider] is Silence.ALLOWED)
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """One of the rows for which a push stands, and its target: the same token in its own registration."""
+
+    row: OutboxRow
+    addressee: Addressee
+    target: PushTarget
+
+
+def targets_for(
+    kind: PushType, targets: list[PushTarget], capabilities: Mapping[str, bool] = {}
+) -> tuple[PushTarget, ...]:
+    """Choose the targets of a push that is no call, where it can work and does no harm.
+
+    Never a VoIP token, which has to ring; nothing silent where silence is punished or is not allowed to
+    run; nothing to be shown where the phone shows nothing.
+    """
+    purpose = Purpose.CALL if kind in _OF_CALLS else Purpose.NOTICE
+    found = tuple(target for target in targets if purpose in target.purposes)
+    if kind in _OF_CALLS:
+        return found
+    if kind not in _SILENT:
+        return () if capabilities.get("notifications") is False else found
+    found = tuple(target for target in found if SILENCE[target.provider] is Silence.ALLOWED)
+    if kind is PushType.RENEW and capabilities.get("background_refresh") is False:
+        return tuple(target for target in found if target.provider is not Provider.APNS)
+    return found
 
 
 def message_for(
-    row: OutboxRow, addressee: Addressee, target: PushTarget, texts: Texts, now: int
+    row: OutboxRow,
+    addressee: Addressee,
+    target: PushTarget,
+    texts: Texts,
+    now: int,
+    others: Sequence[Companion] = (),
 ) -> PushMessage:
-    """Build the push of a row for one target. Its id is the same for every attempt."""
-    registration, life = addressee.registration, addressee.wanted.life
-    expires_at = _announced_end(row, now) or row.deadline_at
-    # A push that no push service may store (0) still means something to the phone until the end.
-    head = PayloadHead(
-        id=push_id(registration, row.generation, row.kind, row.step, target),
-        registration=registration.public_id,
-        generation=row.generation,
-        sent_at=now,
-        expires_at=expires_at or life.expires_at,
-        stage=addressee.wanted.stage,
-        life_expires_at=max(life.expires_at, _announced_end(row, now)),
+    """Build the push of a row for one target. Its id is the same for every attempt.
+
+    `others`: the rows that it stands for beside its own.
+    """
+    registration = addressee.registration
+    expires_at = max(_of_use_until(one.row, now) for one in (Companion(row, addressee, target), *others))
+    head = _head(Companion(row, addressee, target), now)
+    text = texts.text(
+        row.kind,
+        registration.locale,
+        registration.app,
+        _values(row, addressee),
+        variant=variant_of(row.kind, row.payload, head.stage),
+        accounts=(addressee.name, *(one.addressee.name for one in others)) if others else (),
     )
-    count = int(row.payload.get("count", 0))
-    text = texts.text(row.kind, registration.locale, registration.app, _values(row, addressee))
+    payload = notice_payload(row.kind, head, row.payload)
+    if others:
+        payload["also"] = [_also(one, now) for one in others]
     return PushMessage(
         type=row.kind,
         id=head.id,
@@ -70,10 +107,47 @@ def message_for(
         title=text.title,
         text=text.body,
         loc_keys=text.loc_keys,
-        payload=notice_payload(row.kind, head, count=count),
+        generic=text.generic,
+        payload=payload,
         expires_at=expires_at,
         collapse_key=_COLLAPSE_KEYS.get(row.kind, ""),
+        is_mutable=_is_mutable(row, addressee, target),
+        payload_key=registration.payload_key,
     )
+
+
+def _head(one: Companion, now: int) -> PayloadHead:
+    row, registration, life = one.row, one.addressee.registration, one.addressee.wanted.life
+    # A push that no push service may store (0) still means something to the phone until the end.
+    return PayloadHead(
+        id=push_id(registration, row.generation, row.kind, row.step, one.target),
+        registration=registration.public_id,
+        generation=row.generation,
+        sent_at=now,
+        expires_at=_of_use_until(row, now) or life.expires_at,
+        stage=one.addressee.wanted.stage,
+        life_expires_at=max(life.expires_at, _announced_end(row, now)),
+    )
+
+
+def _also(one: Companion, now: int) -> dict[str, Any]:
+    """Return what a payload says of another account: enough to renew it and to receipt its push."""
+    said = notice_payload(one.row.kind, _head(one, now))
+    return {name: said[name] for name in ("id", "registration", "generation", "life")}
+
+
+def _is_mutable(row: OutboxRow, addressee: Addressee, target: PushTarget) -> bool:
+    """Whether an extension of the app may renew before the text is shown: at the first warning (life.md)."""
+    return (
+        row.kind is PushType.EXPIRY_WARNING
+        and target.provider is Provider.APNS
+        and addressee.registration.capabilities.get("service_extension") is True
+        and not addressee.wanted.life.warned_at
+    )
+
+
+def _of_use_until(row: OutboxRow, now: int) -> int:
+    return _announced_end(row, now) or row.deadline_at
 
 
 def _announced_end(row: OutboxRow, now: int) -> int:
