@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
 import socket
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.system.pushing import LoopClock, message, soon
-from tests.system.webpush_double import Subscription, WebPushDouble
+from tests.system.webpush_double import Subscription, WebPushDouble, sending
 from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.pushes import (
@@ -29,29 +28,12 @@ from wakerobin.core.pushes import (
     Unavailable,
 )
 from wakerobin.core.values import Provider, PushTarget, Secret
-from wakerobin.ports.options import WebPushOptions
 from wakerobin.push.connection import Surroundings
 from wakerobin.push.webpush import WebPushService, read_vapid_key
 from wakerobin.push.webpush.vapid import make_key_file
 from wakerobin.testing.pns_script import Refuse
 
 HOST = "127.83.1.1"
-
-
-@contextlib.asynccontextmanager
-async def sending(
-    options: WebPushOptions, provider: Provider = Provider.WEBPUSH, policy: DestinationPolicy | None = None
-) -> AsyncIterator[WebPushService]:
-    """Open a service and close it at the end."""
-    clock = LoopClock()
-    around = Surroundings(clock, clock, os.urandom)
-    key = read_vapid_key(options, "apps.phone.webpush")
-    service = WebPushService(options, key, around, policy or DestinationPolicy(), provider=provider)
-    try:
-        await service.warm()
-        yield service
-    finally:
-        await service.close()
 
 
 @pytest.fixture

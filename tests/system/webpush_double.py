@@ -7,12 +7,14 @@ by the code that wrote it. A browser among them wants to be shown something for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from tests.system.pushing import LoopClock
+from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.values import Provider, Purpose, PushTarget, Secret
 from wakerobin.ports.options import WebPushOptions
+from wakerobin.push.connection import Surroundings
+from wakerobin.push.webpush import WebPushService, read_vapid_key
 from wakerobin.push.webpush.encryption import base64url, octets
 from wakerobin.push.webpush.ephemeral import CURVE, KeyPair, make_key_pair
 from wakerobin.push.webpush.vapid import make_key_file
@@ -294,3 +300,19 @@ class WebPushDouble:
                 self._waiting.remove(wish)
                 if not future.done():
                     future.set_result(push)
+
+
+@contextlib.asynccontextmanager
+async def sending(
+    options: WebPushOptions, provider: Provider = Provider.WEBPUSH, policy: DestinationPolicy | None = None
+) -> AsyncIterator[WebPushService]:
+    """Open a service and close it at the end."""
+    clock = LoopClock()
+    around = Surroundings(clock, clock, os.urandom)
+    key = read_vapid_key(options, "apps.phone.webpush")
+    service = WebPushService(options, key, around, policy or DestinationPolicy(), provider=provider)
+    try:
+        await service.warm()
+        yield service
+    finally:
+        await service.close()
