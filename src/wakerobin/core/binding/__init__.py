@@ -18,7 +18,7 @@ from wakerobin.core.binding.outcomes import (
 )
 from wakerobin.core.binding.request import BindingRequest, Intent, next_cseq
 from wakerobin.core.binding.timing import look_in_s, refresh_in_s, resumed_in_s
-from wakerobin.core.binding.trouble import Trouble, resumed_wait_s, troubled
+from wakerobin.core.binding.trouble import Trouble, in_words, resumed_wait_s, troubled
 
 __all__ = [
     "ONE_CONTACT_CODE",
@@ -41,6 +41,7 @@ __all__ = [
     "Unreachable",
     "Unusable",
     "found",
+    "in_words",
     "look_in_s",
     "lost",
     "next_cseq",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 from wakerobin.core.binding.outcomes import (
     ComeLater,
@@ -37,6 +39,22 @@ _REFUSALS = {
 }
 
 
+_FOR_PEOPLE = {
+    "credentials-refused": "Your provider refuses the password {since}.",
+    "registrar-forbids": (
+        "Your provider refuses this phone {since}: the password is wrong, or it allows no more devices."
+    ),
+    "account-unknown": "Your provider does not know this account {since}.",
+    "credentials-needed": "Your provider asks for the password anew {since}.",
+    "realm-unknown": "Your provider asks for the password anew {since}.",
+    "registrar-unreachable": "Your provider cannot be reached {since}. {reason}",
+    "registrar-busy": "Your provider has no time {since}. {reason}",
+    "registrar-unusable": "Your provider answers {since} in a way that is of no use. {reason}",
+}
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_A_WEEK = 6 * 24 * 3600_000
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Why an account is not bound, since when (monotonic seconds), and how often in a row."""
@@ -67,6 +85,27 @@ def troubled(before: Trouble | None, outcome: Outcome, now_s: float, jitter: flo
         state, code = BindingState.CREDENTIALS_NEEDED, "credentials-needed"
     trouble = Trouble(state, code, reason, since_s, failures)
     return trouble, _wait_s(outcome, trouble, jitter)
+
+
+def in_words(code: str, reason: str, since_at: int, now: int, zone: str = "") -> str:
+    """Return why an account is not bound, for its user: with since when, in their time zone or UTC.
+
+    A reason that has no such sentence is returned as it is.
+    """
+    sentence = _FOR_PEOPLE.get(code)
+    if sentence is None or since_at <= 0:
+        return reason
+    return sentence.format(since=_since(since_at, now, zone), reason=reason)
+
+
+def _since(at: int, now: int, zone: str) -> str:
+    try:
+        tz: tzinfo = ZoneInfo(zone) if zone else UTC
+    except (KeyError, ValueError, OSError):  # no zone of this name: it was somebody's free text
+        tz = UTC
+    when = datetime.fromtimestamp(at / 1000, tz)
+    day = _DAYS[when.weekday()] if 0 <= now - at < _A_WEEK else f"{when:%Y-%m-%d}"
+    return f"since {day} {when:%H:%M}" + ("" if tz is not UTC else " UTC")
 
 
 def resumed_wait_s(state: BindingState, jitter: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from wakerobin.core.binding import in_words
 from wakerobin.core.story import readable, words
 from wakerobin.core.values import Account, PushRegistration
 from wakerobin.ports.store import CallRecord, Store, StoryRow, Transaction
@@ -134,7 +135,7 @@ class Inspection:
             "state": status.state.value,
             "since_at": status.since_at,
             "reason_code": status.reason_code,
-            "reason": status.reason,
+            "reason": in_words(status.reason_code, status.reason, status.since_at, self._lives.clock.now()),
             "binding_expires_at": status.expires_at,
         }
 
