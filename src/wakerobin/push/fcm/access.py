@@ -108,7 +108,8 @@ class AccessToken:
         Who is in a `hurry` has it fetched again although that failed shortly before.
         """
         now = self._around.clock.monotonic()
-        is_due = self._tried_at + (_HURRY_S if hurry else self._pause()) <= now
+        pause = self._pause()
+        is_due = self._tried_at + (min(pause, _HURRY_S) if hurry else pause) <= now
         if self._fetching is None and (self._is_closed or not is_due):
             on_token(self._trouble)
             return
