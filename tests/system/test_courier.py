@@ -254,6 +254,21 @@ async def test_an_outage_of_ours_does_not_shorten_the_last_warning(pns: FakePns)
     assert warning.headers["apns-expiration"] == str(ours["expires_at"])
 
 
+async def test_a_clock_in_doubt_holds_warnings_back_and_nothing_else(pns: FakePns) -> None:
+    async with running_world(pns) as world:
+        registration = await world.enrol()
+        before = world.clock.now()
+        world.clock.step_wall(30 * MINUTE)
+        await world.decide(registration, PushType.EXPIRY_WARNING, not_before=before)
+        await world.decide(registration, PushType.MISSED_CALL, payload={"count": 1, "caller": "Bob"})
+        await world.until(lambda: len(pns.pushes) == 1)
+        await world.clock.run_until(world.clock.now() + 5 * MINUTE)
+        assert [push.type for push in pns.pushes] == ["missed-call"]
+        world.clock.step_wall(-30 * MINUTE)
+        await world.until(lambda: len(pns.pushes) == 2, within=2 * MINUTE)
+        assert pns.pushes[-1].type == "expiry-warning"
+
+
 async def test_a_push_service_that_does_not_answer_holds_up_no_other_app(
     pns: FakePns, tmp_path: Path
 ) -> None:
