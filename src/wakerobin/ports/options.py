@@ -254,6 +254,17 @@ class ClockOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushOptions:
+    """`[push]`: how fast pushes go to one push service of one app; calls are neither counted nor slowed."""
+
+    rate: float = _option(1000.0, "Pushes a second.")
+    ramp: Duration = _duration(
+        60 * SECOND, "How long after a start, or an outage of the push service, it takes to reach `rate`."
+    )
+    in_flight: int = _option(200, "Pushes that wait for an answer at once.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
     """`[log]`: what is written to standard error."""
 
@@ -270,4 +281,5 @@ class Options:
     store: StoreOptions = _table(StoreOptions, "See [store].")
     log: LogOptions = _table(LogOptions, "See [log].")
     clock: ClockOptions = _table(ClockOptions, "See [clock].")
+    push: PushOptions = _table(PushOptions, "See [push].")
     apps: dict[str, AppOptions] = _table(dict, "See [apps.NAME].")

@@ -18,6 +18,7 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store
 from wakerobin.server.policies import call_policy, destination_policy, lifetime_policies
+from wakerobin.server.pace import is_rationed, lane_options
 from wakerobin.server.pushing import PushServices
 from wakerobin.services.courier import Courier
 from wakerobin.services.dispatch.front import Front
@@ -99,6 +100,8 @@ def build(ground: Ground) -> Rooms:
         services=pushing.of,
         lives=lives,
         entropy=entropy,
+        options=lane_options(options.push),
+        is_rationed=is_rationed(options),
     )
     resolver = Resolver(clock)
     fleet = Fleet(

@@ -48,6 +48,7 @@ def _wrong_numbers(options: Options) -> Iterator[str]:
         "sip.register_rate": sip.register_rate,
         "sip.unproven_rate": sip.unproven_rate,
         "sip.t1": sip.t1,
+        "push.rate": options.push.rate,
         "sip.wake_timeout": sip.wake_timeout,
         "sip.ring_timeout": sip.ring_timeout,
     }
@@ -58,6 +59,7 @@ def _wrong_numbers(options: Options) -> Iterator[str]:
         "sip.register_burst": sip.register_burst,
         "sip.unproven_refusals": sip.unproven_refusals,
         "sip.max_breadth": sip.max_breadth,
+        "push.in_flight": options.push.in_flight,
         "http.enrolments_per_hour": options.http.enrolments_per_hour,
     }
     for key, number in at_least_one.items():
