@@ -323,6 +323,7 @@ class WebhookDouble(HttpDouble):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.gone: set[str] = set()
+        self.now = time.time
         self.secret = base64.b64decode(SECRETS[0].removeprefix("whsec_"))
 
     def options(self) -> WebhookOptions:
@@ -338,7 +339,7 @@ class WebhookDouble(HttpDouble):
         digest = base64.b64encode(hmac.new(self.secret, signed, hashlib.sha256).digest()).decode()
         if f"v1,{digest}" not in headers["webhook-signature"].split(" "):
             return Reply(401)
-        if abs(int(headers["webhook-timestamp"]) - time.time()) > 300:
+        if abs(int(headers["webhook-timestamp"]) - self.now()) > 300:
             return Reply(400)
         token = json.loads(body)["target"]["token"]
         return Reply(204 if token.isalnum() and token not in self.gone else 410)
