@@ -180,8 +180,8 @@ async def test_the_counters_are_shown_to_near_ones_only(world: World) -> None:
 
 async def test_paths_that_do_not_exist_make_no_new_counters(world: World) -> None:
     for number in range(3):
-        await world.api.send("GET", f"/nothing/{number}")
-    assert "nothing" not in (await world.api.send("GET", "/metrics")).text
+        await world.api.send("GET", f"/elsewhere/{number}")
+    assert "elsewhere" not in (await world.api.send("GET", "/metrics")).text
 
 
 async def test_no_documentation_page_loads_scripts_from_elsewhere(world: World) -> None:

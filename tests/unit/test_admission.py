@@ -1,4 +1,4 @@
-"""Which accounts and targets an app may enrol, and how often offered credentials are compared."""
+"""Which accounts an app may enrol, and how often offered credentials are compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from wakerobin.services.enrolment.admission import (
     normal_aor,
     normal_registrar,
     refusal_of_registrar,
-    refusal_of_targets,
     transport_of,
 )
 from wakerobin.services.enrolment.guesses import MOST_ACCOUNTS, Guesses
@@ -160,47 +159,25 @@ def test_udp_and_tcp_are_spoken_to_pbxs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "expected", "pointer"),
-    [
-        ((CALL,), "", ""),
-        ((), "invalid-field", "/targets"),
-        ((CALL,) * 5, "invalid-field", "/targets"),
-        ((CALL, CALL), "invalid-field", "/targets/1"),
-        ((replace(CALL, purposes=frozenset({Purpose.NOTICE})),), "invalid-field", "/targets"),
-        ((replace(CALL, token=Secret("not hex")),), "target-unusable", "/targets/0/token"),
-        ((replace(CALL, topic="com.other"),), "target-unusable", "/targets/0/topic"),
-        ((replace(CALL, topic="com.example.phone"),), "", ""),
-        ((replace(CALL, environment="test"),), "invalid-field", "/targets/0/environment"),
-        ((replace(CALL, environment="sandbox"),), "", ""),
-    ],
-)
-def test_targets_must_be_able_to_ring(
-    targets: tuple[TargetRequest, ...], expected: str, pointer: str
-) -> None:
-    refusal = refusal_of_targets(APP, targets)
-    assert problem(refusal) == expected
-    assert (refusal.pointer if refusal is not None else "") == pointer
-
-
-def test_without_credentials_for_apns_its_targets_are_unusable() -> None:
-    assert problem(refusal_of_targets(replace(APP, apns=None), (CALL,))) == "target-unusable"
-
-
-@pytest.mark.parametrize(
-    ("asked_s", "policy_ms", "granted_ms"),
+    ("asked_s", "own_ms", "granted_ms"),
     [
         (None, 5_000, 5_000),
-        (10**9, 5_000, 5_000),
+        (10**9, 5_000, 20 * 3_600_000),
         (1, 5_000, 5_000),
         (1, 10 * 3_600_000, 3_600_000),
         (7_200, 10 * 3_600_000, 7_200_000),
+        (10**9, 10 * 3_600_000, 20 * 3_600_000),
+        (10**9, 30 * 3_600_000, 30 * 3_600_000),
     ],
 )
-def test_a_lifetime_is_never_longer_than_the_operators(
-    asked_s: int | None, policy_ms: int, granted_ms: int
+def test_a_lifetime_stays_within_the_operators_bounds(
+    asked_s: int | None, own_ms: int, granted_ms: int
 ) -> None:
-    app = replace(APP, lifetime=LifetimeOptions(lifetime=Duration(policy_ms), warnings=(Duration(1),)))
-    assert lifetime_of(app, asked_s) == granted_ms
+    """An hour to twenty here; the app's own is always allowed."""
+    options = LifetimeOptions(
+        lifetime=Duration(own_ms), warnings=(Duration(1),), lifetime_max=Duration(20 * 3_600_000)
+    )
+    assert lifetime_of(replace(APP, lifetime=options), asked_s) == granted_ms
 
 
 def guess(guesses: Guesses, account: int, now: float) -> bool:

@@ -10,14 +10,14 @@ from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.timers import Timers as SipTimers
 from wakerobin.core.tokens import TokenKeys
-from wakerobin.core.values import Account, Flow, PhoneFlow
+from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
 from wakerobin.net.endpoint import Endpoint
 from wakerobin.net.interfaces import local_addresses
 from wakerobin.net.resolver import Resolver
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
-from wakerobin.ports.store import Store
-from wakerobin.server.policies import call_policy, destination_policy, lifetime_policies
+from wakerobin.ports.store import Store, Transaction
+from wakerobin.server.policies import call_policy, destination_policy, endpoint_refusal, lifetime_policies
 from wakerobin.server.pace import is_rationed, lane_options
 from wakerobin.server.pushing import PushServices
 from wakerobin.services.courier import Courier
@@ -31,6 +31,7 @@ from wakerobin.services.phones.proof import Doorkeeper
 from wakerobin.services.phones.routes import Address, RecordRoutes
 from wakerobin.services.relay import Relay
 from wakerobin.services.relay.ways import Ways
+from wakerobin.services.selftest import SelfTests
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.ticker import Ticker
@@ -67,6 +68,7 @@ class Rooms:
     front: Front
     access: Access
     enrolment: Enrolment
+    selftests: SelfTests
     pushing: PushServices
 
 
@@ -89,8 +91,11 @@ def build(ground: Ground) -> Rooms:
         apps=options.apps,
         step_limit=options.clock.step_limit,
         on_resumed=joints.resumed,
+        on_proven=joints.proven,
     )
-    pushing = PushServices(options.apps, store, clock, timers, entropy, destinations)
+    pushing = PushServices(
+        options.apps, store, clock, timers, entropy, destinations, lives.clock.note_date
+    )
     texts = Catalogues.of_apps(options.apps)
     courier = Courier(
         store=store,
@@ -183,7 +188,24 @@ def build(ground: Ground) -> Rooms:
         relay=relay,
         front=front,
         access=Access(store, clock, key, options.apps),
-        enrolment=Enrolment(store=store, clock=clock, entropy=entropy, key=key, fleet=fleet, lives=lives),
+        enrolment=Enrolment(
+            store=store,
+            clock=clock,
+            entropy=entropy,
+            key=key,
+            fleet=fleet,
+            lives=lives,
+            endpoint_refusal=endpoint_refusal(destinations),
+        ),
+        selftests=SelfTests(
+            store=store,
+            clock=clock,
+            timers=timers,
+            courier=courier,
+            texts=texts,
+            lifetime=lifetime,
+            entropy=entropy,
+        ),
         pushing=pushing,
     )
     joints.tie(rooms)
@@ -215,6 +237,10 @@ class _Joints:
     def resumed(self, account_id: int) -> None:
         if self._rooms is not None:
             self._rooms.fleet.take_in(account_id)
+
+    def proven(self, tx: Transaction, registration: PushRegistration, now: int) -> None:
+        if self._rooms is not None:
+            self._rooms.enrolment.proven(tx, registration, now)
 
     def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         if self._rooms is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from urllib.parse import urlsplit
 
 from wakerobin.core.addresses import DestinationPolicy, networks_in
@@ -11,6 +11,7 @@ from wakerobin.core.call import CallPolicy
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.ports.options import AppOptions, Options
+from wakerobin.push.webpush.endpoint import read_endpoint
 from wakerobin.services.lives import policy_of
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -62,6 +63,23 @@ def destination_policy(options: Options, local: Collection[str]) -> DestinationP
             named.update(app.webpush.hosts)
     private = networks_in([*options.sip.allow_private, *listed])
     return DestinationPolicy(private, frozenset(named), own_listeners(options, local))
+
+
+def endpoint_refusal(policy: DestinationPolicy) -> Callable[[str], str]:
+    """Return what says why the endpoint of a subscription may not be pushed to; empty where it may.
+
+    A name is looked up at each connect, and the policy asked again with what it is then.
+    """
+
+    def refusal(url: str) -> str:
+        endpoint = read_endpoint(url, policy)
+        if isinstance(endpoint, str):
+            return endpoint
+        if _is_address(endpoint.host):
+            return policy.refusal(endpoint.host, endpoint.port) or ""
+        return ""
+
+    return refusal
 
 
 def own_listeners(options: Options, local: Collection[str]) -> frozenset[tuple[str, int]]:

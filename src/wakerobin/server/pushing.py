@@ -20,8 +20,9 @@ from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import Surroundings
 from wakerobin.push.fcm import FcmService, ProjectPace, read_service_account
 from wakerobin.push.jwt import TeamToken, read_signing_key
-from wakerobin.push.webpush import WebPushService, public_key, read_vapid_key
+from wakerobin.push.privacy import FULL, PrivatePushService
 from wakerobin.push.webhook import webhook_service
+from wakerobin.push.webpush import WebPushService, public_key, read_vapid_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ def _apns(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
     if app.apns is None:
         return None
     group = f"{where}.apns"
+    if app.apns.cert_file:
+        return ApnsService(app.apns, None, shop.around, shop.policy, key=group)
     key = read_signing_key(app.apns, group)
     team = (key.team_id, key.key_id, key.fingerprint)
     around = shop.around
@@ -94,7 +97,7 @@ MAKERS: Final[dict[Provider, Maker]] = {
 class PushServices:
     """Finds the push service for an app's target. Raises ConfigurationError for a key that is none."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ports that connections stand on, one by one
         self,
         apps: dict[str, AppOptions],
         store: Store,
@@ -102,19 +105,24 @@ class PushServices:
         timers: Timers,
         entropy: Entropy,
         policy: DestinationPolicy,
+        on_date: Callable[[int], None] | None = None,
     ) -> None:
+        """`on_date` hears the time that push services tell, epoch milliseconds, now and then."""
         self._services: dict[tuple[str, Provider], PushService] = {}
         self._webpush_keys = {
             name: public_key(app.webpush, f"apps.{name}.webpush")
             for name, app in apps.items()
             if app.webpush is not None
         }
-        shop = Workshop(store, Surroundings(clock, timers, entropy), policy)
+        shop = Workshop(store, Surroundings(clock, timers, entropy, on_date=on_date), policy)
         for name, app in apps.items():
             for provider, make in MAKERS.items():
                 service = make(shop, app, f"apps.{name}")
-                if service is not None:
-                    self._services[name, provider] = service
+                if service is None:
+                    continue
+                if app.push_privacy != FULL:
+                    service = PrivatePushService(service, app.push_privacy, entropy)
+                self._services[name, provider] = service
 
     def of(self, app: str, provider: Provider) -> PushService | None:
         """Return the service of an app, None where it has no credentials for that provider."""

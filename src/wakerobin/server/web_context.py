@@ -31,6 +31,8 @@ def web_context(rooms: Rooms, is_ready: Callable[[], bool]) -> WebContext:
         lives=rooms.lives,
         fleet=rooms.fleet,
         switchboard=rooms.switchboard,
+        selftests=rooms.selftests,
+        webpush_key=rooms.pushing.webpush_key,
         push_checks=PushChecks(
             apps=ground.options.apps,
             service=rooms.pushing.of,

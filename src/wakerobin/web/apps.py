@@ -16,7 +16,7 @@ import wakerobin
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.web import health, metrics
 from wakerobin.web.admin import routes as admin
-from wakerobin.web.api import calls, enrolment, receipts, registrations
+from wakerobin.web.api import apps, calls, enrolment, receipts, registrations, selftests
 from wakerobin.web.context import WebContext
 from wakerobin.web.health import StoreProbe
 from wakerobin.web.invalid import problem_of_invalid
@@ -36,7 +36,15 @@ _HELD = f"{enrolment.PATH}/{{id}}"
 def make_api(context: WebContext) -> FastAPI:
     """Return the API of the apps, with `/healthz`, `/metrics` and `/openapi.json`."""
     app = _app(context, "Wakerobin")
-    _include(app, enrolment.router, registrations.router, receipts.router, calls.router)
+    _include(
+        app,
+        apps.router,
+        enrolment.router,
+        registrations.router,
+        selftests.router,
+        receipts.router,
+        calls.router,
+    )
     app.add_middleware(Doors, options=context.options.http, is_ready=context.is_ready)
     app.add_middleware(Watch)
     return app

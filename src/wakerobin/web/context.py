@@ -16,6 +16,7 @@ from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.lives import Lives
+from wakerobin.services.selftest import SelfTests
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.web.admin.push_checks import PushChecks
 
@@ -34,6 +35,9 @@ class WebContext:
     lives: Lives
     fleet: Fleet
     switchboard: Switchboard
+    selftests: SelfTests
+    webpush_key: Callable[[str], str]
+    """Gives the key with which the pages of an app subscribe; empty where it has no Web Push."""
     push_checks: PushChecks
     is_ready: Callable[[], bool]
     """Whether the server has finished starting."""

@@ -42,6 +42,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "enrolment-closed": Kind(403, Action.CONTACT_OPERATOR, "No account can be enrolled for this app."),
     "tls-required": Kind(403, Action.FIX_REQUEST, "Secrets travel over HTTPS only."),
     "call-unknown": Kind(404, Action.NONE, "This push registration knows no such call."),
+    "test-unknown": Kind(404, Action.NONE, "This push registration knows no such test."),
     "call-over": Kind(409, Action.NONE, "The call rings no more."),
     "aor-conflict": Kind(409, Action.CONTACT_OPERATOR, "The address is held at another registrar."),
     "push-registration-expired": Kind(410, Action.ENROL_AGAIN, "The push registration has expired."),

@@ -9,6 +9,7 @@ from wakerobin.services.enrolment.requests import (
     Refusal,
     TargetRequest,
 )
+from wakerobin.services.enrolment.usability import providers_of
 
 __all__ = [
     "Access",
@@ -18,5 +19,6 @@ __all__ = [
     "PatchRequest",
     "Refusal",
     "TargetRequest",
+    "providers_of",
     "secret_hash",
 ]

@@ -1,4 +1,4 @@
-"""Which accounts and targets an app may enrol. Pure; every refusal is a problem of the API."""
+"""Which accounts an app may enrol. Pure; every refusal is a problem of the API."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import re
 from wakerobin.core.addresses import matches_host, parse_address
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip import uri as sip_uri
-from wakerobin.core.values import Account, Duration, Provider, Purpose, Transport
+from wakerobin.core.values import Account, Duration, Transport
 from wakerobin.ports.options import AppOptions
-from wakerobin.services.enrolment.requests import EnrolRequest, Refusal, TargetRequest
+from wakerobin.services.enrolment.requests import EnrolRequest, Refusal
 
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?\Z")
-_APNS_TOKEN = re.compile(r"[0-9a-fA-F]{2,400}\Z")
 _DEFAULT_PORT = 5060
-
-SHORTEST_LIFETIME_MS = 3_600_000
-LONGEST_LIFETIME_MS = 400 * 24 * 3_600_000
 
 
 def normal_aor(text: str) -> str | Refusal:
@@ -73,35 +69,16 @@ def transport_of(text: str) -> Transport | Refusal:
     return Refusal("registrar-unusable", "udp and tcp are spoken to PBXs", "/transport")
 
 
-def refusal_of_targets(app: AppOptions, targets: tuple[TargetRequest, ...]) -> Refusal | None:
-    """Return what is wrong with the targets."""
-    if not 1 <= len(targets) <= 4:
-        return Refusal("invalid-field", "between one and four targets", "/targets")
-    if not any(Purpose.CALL in target.purposes for target in targets):
-        return Refusal("invalid-field", "at least one target takes calls", "/targets")
-    seen: set[tuple[Provider, str]] = set()
-    for index, target in enumerate(targets):
-        pointer = f"/targets/{index}"
-        if (target.provider, target.token.reveal()) in seen:
-            return Refusal("invalid-field", "is listed twice; name both purposes in one", pointer)
-        seen.add((target.provider, target.token.reveal()))
-        if app.apns is None:
-            return Refusal("target-unusable", "this app has no APNs credentials here", pointer)
-        if not _APNS_TOKEN.match(target.token.reveal()):
-            return Refusal("target-unusable", "an APNs token is hexadecimal", f"{pointer}/token")
-        if target.topic and target.topic != app.apns.topic:
-            return Refusal("target-unusable", "the topic is not this app's", f"{pointer}/topic")
-        if target.environment not in ("", "production", "sandbox"):
-            return Refusal("invalid-field", "production or sandbox", f"{pointer}/environment")
-    return None
-
-
 def lifetime_of(app: AppOptions, asked_s: int | None) -> Duration:
-    """Return the lifetime, clamped to the operator's; the answer's plan shows what it became."""
+    """Return the lifetime, clamped to the operator's bounds; the answer says what it became.
+
+    The app's own is always within them.
+    """
+    own = app.lifetime.lifetime
     if asked_s is None:
-        return app.lifetime.lifetime
-    shortest = min(SHORTEST_LIFETIME_MS, app.lifetime.lifetime)
-    return Duration(max(shortest, min(asked_s * 1000, app.lifetime.lifetime, LONGEST_LIFETIME_MS)))
+        return own
+    shortest, longest = min(app.lifetime.lifetime_min, own), max(app.lifetime.lifetime_max, own)
+    return Duration(max(shortest, min(asked_s * 1000, longest)))
 
 
 def conflicts(account: Account, registrar: str) -> bool:

@@ -25,6 +25,7 @@ from wakerobin.ports.store import Store, Transaction, Trial
 from wakerobin.services import story
 from wakerobin.services.enrolment import admission
 from wakerobin.services.enrolment.access import secret_hash
+from wakerobin.services.enrolment.claims import Claims
 from wakerobin.services.enrolment.guesses import Guesses
 from wakerobin.services.enrolment.making import Maker, taken_up
 from wakerobin.services.enrolment.offers import Offer
@@ -35,11 +36,14 @@ from wakerobin.services.enrolment.requests import (
     Refusal,
 )
 from wakerobin.services.enrolment.targets import set_targets
+from wakerobin.services.enrolment.usability import EndpointRefusal, refusal_of_targets
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.fleet.values import TrialResult, TrialVerdict
 from wakerobin.services.lives import Lives, tried_at, way_of
 
 _log = log.get("enrolment")
+
+PAYLOAD_KEY_OCTETS = 32
 
 OLD_SECRET_MS = 7 * 24 * 3_600_000
 """How long the old secret of a repeated enrolment works while the new one was not used."""
@@ -50,6 +54,9 @@ MOST_WAITING = 10_000
 
 FLOOD_RETRY_S = 15 * 60
 """After that those that were refused are erased."""
+
+_CHANGED = ("display_name", "locale", "time_zone", "os_version", "app_version", "capabilities")
+"""What a patch changes as it is said."""
 
 _REFUSALS = {
     TrialVerdict.REFUSED: "credentials-refused",
@@ -62,7 +69,7 @@ _REFUSALS = {
 class Enrolment:
     """Nothing here waits for the PBX but `enrol` and `patch`, and they no longer than they are asked to."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on; all of it named
         self,
         *,
         store: Store,
@@ -71,7 +78,9 @@ class Enrolment:
         key: bytes,
         fleet: Fleet,
         lives: Lives,
+        endpoint_refusal: EndpointRefusal,
     ) -> None:
+        """`endpoint_refusal` says why the endpoint of a subscription may not be pushed to."""
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -80,6 +89,8 @@ class Enrolment:
         self._lives = lives
         self._maker = Maker(clock=clock, entropy=entropy, key=key, lives=lives)
         self._guesses = Guesses()
+        self._endpoint_refusal = endpoint_refusal
+        self._claims = Claims(key, lives)
 
     async def enrol(self, app: AppOptions, request: EnrolRequest, wait_s: float) -> Enrolled | Refusal:
         """Enrol, and wait up to `wait_s` for what the PBX says. Refused in time: nothing is kept."""
@@ -92,13 +103,15 @@ class Enrolment:
         assert isinstance(aor, str)
         assert isinstance(registrar, str)
         assert isinstance(transport, Transport)
-        refusal = admission.refusal_of_registrar(
-            app, request, aor, registrar
-        ) or admission.refusal_of_targets(app, request.targets)
+        refusal = admission.refusal_of_registrar(app, request, aor, registrar) or refusal_of_targets(
+            app, request.targets, self._endpoint_refusal
+        )
         if refusal is not None:
             return refusal
         fresh = self._maker.account(request, aor, registrar, transport)
         with self._offer(request, fresh, admission.lifetime_of(app, request.lifetime_s)) as offer:
+            if app.push_privacy == "encrypted":
+                offer.payload_key = Secret(token(self._entropy, PAYLOAD_KEY_OCTETS))
             stored = await self._store.transact(lambda tx: self._store_enrolment(tx, offer))
         if isinstance(stored, Refusal) or stored.registration.proven:
             return stored
@@ -118,7 +131,7 @@ class Enrolment:
         `cause` is what its life is told of the use that this is.
         """
         if request.targets is not None:
-            refusal = admission.refusal_of_targets(app, request.targets)
+            refusal = refusal_of_targets(app, request.targets, self._endpoint_refusal)
             if refusal is not None:
                 return refusal
         has_credentials = request.password is not None or bool(request.keys)
@@ -130,7 +143,16 @@ class Enrolment:
         result = await self._result(registration.id, wait_s)
         return _refusal(result) if result is not None else None
 
+    async def verify(self, registration: PushRegistration, nonce: str) -> bool:
+        """Take back the nonce of a `verify` push: its token is this installation's. False: it is none."""
+        now = self._clock.now()
+        return await self._store.transact(lambda tx: self._claims.prove(tx, registration, nonce, now))
+
     # Inside the transaction
+
+    def proven(self, tx: Transaction, registration: PushRegistration, now: int) -> None:
+        """The credentials of a registration were proven: its tokens count from now on."""
+        self._claims.look(tx, registration, now)
 
     def _store_enrolment(self, tx: Transaction, offer: Offer) -> Enrolled | Refusal:
         now, request, fresh = self._clock.now(), offer.request, offer.account
@@ -152,8 +174,13 @@ class Enrolment:
             )
         else:
             registration = self._renew_enrolment(tx, registration, offer)
+        if offer.payload_key and not registration.payload_key:
+            # One that it has stays: this answer may get lost, and its pushes are to be read all the same.
+            registration = replace(registration, payload_key=offer.payload_key)
+            tx.registrations.update(registration)
         set_targets(tx, registration.id, request.targets, now)
         if is_proven:
+            self._claims.look(tx, registration, now)
             story.tell(tx, story.of_registration(registration.id), now, "proven", realm=account.realm)
         else:
             tx.binding_work.put_trial(
@@ -191,6 +218,8 @@ class Enrolment:
             platform=request.platform,
             locale=request.locale,
             time_zone=request.time_zone,
+            os_version=request.os_version,
+            app_version=request.app_version,
             display_name=request.display_name,
             lifetime=offer.lifetime,
             capabilities=dict(request.capabilities),
@@ -207,17 +236,15 @@ class Enrolment:
         life = tx.lives.get(registration_id)
         if registration is None or life is None or life.ended is not None:
             return  # it ended meanwhile; whoever asked reads that
-        changes = {
-            name: value
-            for name in ("display_name", "locale", "time_zone", "capabilities")
-            if (value := getattr(request, name)) is not None
-        }
+        changes = {name: value for name in _CHANGED if (value := getattr(request, name)) is not None}
         if request.lifetime_s is not None:
             changes["lifetime"] = admission.lifetime_of(app, request.lifetime_s)
         if changes:
             tx.registrations.update(replace(registration, **changes))
         if request.targets is not None:
             set_targets(tx, registration_id, request.targets, now)
+            if registration.proven:
+                self._claims.look(tx, registration, now)
         if request.password is not None or request.keys:
             account = tx.accounts.get(registration.account_id)
             assert account is not None

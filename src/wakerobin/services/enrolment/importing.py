@@ -19,6 +19,7 @@ from wakerobin.services.enrolment import admission
 from wakerobin.services.enrolment.making import Maker, taken_up
 from wakerobin.services.enrolment.requests import EnrolRequest, Refusal
 from wakerobin.services.enrolment.targets import set_targets
+from wakerobin.services.enrolment.usability import refusal_of_targets
 from wakerobin.services.lives import Lives, way_of
 
 SPREAD = 4
@@ -78,7 +79,8 @@ class Importing:
         aor = admission.normal_aor(request.aor)
         registrar = admission.normal_registrar(request.registrar)
         transport = admission.transport_of(request.transport)
-        for value in (aor, registrar, transport, admission.refusal_of_targets(app, request.targets)):
+        unusable = refusal_of_targets(app, request.targets, lambda _endpoint: "")
+        for value in (aor, registrar, transport, unusable):
             if isinstance(value, Refusal):
                 where = value.pointer.strip("/").replace("/", " ")
                 return Imported(Import.REFUSED, f"{where}: {value.detail}" if where else value.detail)

@@ -78,6 +78,8 @@ class Maker:
                 platform=request.platform,
                 locale=request.locale,
                 time_zone=request.time_zone,
+                os_version=request.os_version,
+                app_version=request.app_version,
                 display_name=request.display_name,
                 lifetime=lifetime,
                 capabilities=dict(request.capabilities),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wakerobin.core.values import Account, Credentials, Duration, Secret
+from wakerobin.core.values import NO_SECRET, Account, Credentials, Duration, Secret
 from wakerobin.services.enrolment.requests import EnrolRequest, Refusal
 
 
@@ -18,6 +18,8 @@ class Offer:
     secret: Secret
     """Of the push registration that it becomes."""
     lifetime: Duration
+    payload_key: Secret = NO_SECRET
+    """What it gets where its app wants its pushes encrypted."""
     may_compare: bool = False
     was_wrong: bool = False
     """Whether it was compared and is another password."""

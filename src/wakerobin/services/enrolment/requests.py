@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from wakerobin.core.values import Account, Platform, Provider, Purpose, PushRegistration, RealmKey, Secret
+from wakerobin.core.values import (
+    NO_SECRET,
+    Account,
+    Platform,
+    Provider,
+    Purpose,
+    PushRegistration,
+    RealmKey,
+    Secret,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +23,12 @@ class TargetRequest:
     provider: Provider
     purposes: frozenset[Purpose]
     token: Secret
+    """Of a subscription of Web Push or UnifiedPush its endpoint."""
     topic: str = ""
     environment: str = ""
+    token_kind: str = ""
+    p256dh: str = ""
+    auth: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +49,8 @@ class EnrolRequest:
     platform: Platform = Platform.OTHER
     locale: str = ""
     time_zone: str = ""
+    os_version: str = ""
+    app_version: str = ""
     capabilities: dict[str, bool] = field(default_factory=dict)
     lifetime_s: int | None = None
 
@@ -51,6 +66,8 @@ class PatchRequest:
     targets: tuple[TargetRequest, ...] | None = None
     locale: str | None = None
     time_zone: str | None = None
+    os_version: str | None = None
+    app_version: str | None = None
     capabilities: dict[str, bool] | None = None
     lifetime_s: int | None = None
 

@@ -15,28 +15,23 @@ def set_targets(tx: Transaction, registration_id: int, wanted: Iterable[TargetRe
     known = {(t.provider, t.token): t for t in tx.targets.of_registration(registration_id)}
     for target in wanted:
         row = known.pop((target.provider, target.token), None)
+        reported = PushTarget(
+            registration_id=registration_id,
+            provider=target.provider,
+            purposes=target.purposes,
+            token=target.token,
+            topic=target.topic,
+            environment=target.environment,
+            token_kind=target.token_kind,
+            p256dh=target.p256dh,
+            auth=target.auth,
+            reported_at=now,
+        )
         if row is None:
-            tx.targets.add(
-                PushTarget(
-                    registration_id=registration_id,
-                    provider=target.provider,
-                    purposes=target.purposes,
-                    token=target.token,
-                    topic=target.topic,
-                    environment=target.environment,
-                    reported_at=now,
-                )
-            )
+            tx.targets.add(reported)
         else:
             tx.targets.update(
-                replace(
-                    row,
-                    purposes=target.purposes,
-                    topic=target.topic,
-                    environment=target.environment,
-                    reported_at=now,
-                    refused_at=0,
-                )
+                replace(reported, id=row.id, accepted_at=row.accepted_at, claimed_at=row.claimed_at)
             )
     for gone in known.values():
         tx.targets.remove(gone.id)

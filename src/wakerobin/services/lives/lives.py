@@ -84,6 +84,10 @@ def _nobody(_account_id: int) -> None:
     return None
 
 
+def _nothing_follows(_tx: Transaction, _registration: PushRegistration, _now: int) -> None:
+    return None
+
+
 class Lives:
     """`policies` gives the policy of any app; `is_call_held` is asked by registration id before an end.
 
@@ -104,10 +108,12 @@ class Lives:
         apps: Collection[str] = (),
         step_limit: int = STEP_LIMIT,
         on_resumed: Callable[[int], None] = _nobody,
+        on_proven: Callable[[Transaction, PushRegistration, int], None] = _nothing_follows,
     ) -> None:
         self._store = store
         self._is_call_held = is_call_held
         self._on_resumed = on_resumed
+        self._on_proven = on_proven
         self.clock = ClockGuard(clock, step_limit)
         self.downtime = DowntimeRecord(store)
         self._deciding = deciding = Deciding(
@@ -297,9 +303,19 @@ class Lives:
     async def proven(self, registration_id: int, proof: proofs.Proof) -> bool:
         """Take the credentials of a registration as proven; False: it is not there any more."""
         now = self.clock.now()
-        return await self._store.transact(
-            lambda tx: proofs.prove(tx, registration_id, proof, now, self._deciding.apply(now))
-        )
+
+        def work(tx: Transaction) -> bool:
+            is_proven = proofs.prove(tx, registration_id, proof, now, self._deciding.apply(now))
+            registration = tx.registrations.get(registration_id)
+            if is_proven and registration is not None:
+                self._on_proven(tx, registration, now)
+            return is_proven
+
+        return await self._store.transact(work)
+
+    def target_taken_in(self, tx: Transaction, target: PushTarget, now: int) -> None:
+        """Another installation has proven that a token is its own, inside a transaction of the caller's."""
+        targets.remove(tx, target, targets.TAKEN, now, self._deciding.apply(now))
 
     async def refused(self, registration_id: int, code: str, reason: str) -> None:
         """Drop the credentials of a registration that the PBX refused; proven ones stay."""

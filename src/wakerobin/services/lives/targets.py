@@ -14,6 +14,9 @@ from wakerobin.services import story
 from wakerobin.services.lives.effects import Apply
 from wakerobin.services.lives.settlement import Settled
 
+TAKEN = "taken"
+"""Why a target is removed whose token another installation has proven to hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:
@@ -88,7 +91,10 @@ def remove(
     if stored is None or registration is None or stored.reported_at > target.reported_at:
         return False
     tx.targets.remove(stored.id)
-    story.tell(tx, story.of_registration(registration.id), now, "target-gone", reason=reason)
+    if reason == TAKEN:
+        story.tell(tx, story.of_registration(registration.id), now, "target-taken")
+    else:
+        story.tell(tx, story.of_registration(registration.id), now, "target-gone", reason=reason)
     life = tx.lives.get(registration.id)
     if life is not None and life.ended is None:
         left = tx.targets.of_registration(registration.id)

@@ -8,9 +8,10 @@ from typing import Any, Final
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from wakerobin.core.binding import in_words
 from wakerobin.core.lifetime import PlanKind, Stage
 from wakerobin.core.story import readable, said_in, words
-from wakerobin.core.values import Account, BindingState, PushRegistration, Transport
+from wakerobin.core.values import Account, BindingState, Provider, PushRegistration, Transport
 from wakerobin.net.endpoint import Listener
 from wakerobin.ports.store import CallRecord, StoryRow, Transaction
 from wakerobin.services import story
@@ -24,6 +25,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "generation": 1,
     "stage": "active",
     "expires_at": 1_784_000_000,
+    "lifetime_s": 604_800,
     "plan": [
         {"kind": "renew", "at": 1_783_913_600},
         {"kind": "warning", "at": 1_783_956_800},
@@ -99,6 +101,9 @@ class RegistrationAnswer(BaseModel):
     generation: int
     stage: Stage
     expires_at: int
+    lifetime_s: int = Field(
+        description="From each use on: as was asked for, or the nearest that the operator allows."
+    )
     plan: list[Planned]
     warnable: bool = Field(description="Whether a warning can be shown on this phone.")
     sip: Sip
@@ -108,9 +113,14 @@ class RegistrationAnswer(BaseModel):
 class EnrolmentAnswer(RegistrationAnswer):
     """A push registration with its secret, which is told this once."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "secret": "wrs_…"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_EXAMPLE, "secret": "wrs_…", "payload_key": None}]}
+    )
 
     secret: str
+    payload_key: str | None = Field(
+        default=None, description="What its pushes are encrypted with, where the app wants that."
+    )
 
 
 class RenewAnswer(RegistrationAnswer):
@@ -123,6 +133,35 @@ class RenewAnswer(RegistrationAnswer):
     resumed: bool = Field(description="Whether it was dormant.")
     clear: list[str] = Field(description="Collapse keys of shown notifications that the app removes.")
     notice: str | None = Field(description="Why calls do not arrive although it lives, for the user.")
+
+
+class AppAnswer(BaseModel):
+    """What this server has for an app."""
+
+    app: str
+    providers: list[Provider] = Field(description="Push services that targets may name.")
+    webpush_key: str | None = Field(description="`applicationServerKey` of web pages (RFC 8292), base64url.")
+    push_privacy: str = Field(description="What push services read: `full`, `none` or `encrypted`.")
+
+
+class TestedTarget(BaseModel):
+    """What became of a test push to one target."""
+
+    provider: str
+    push_id: str
+    state: str = Field(json_schema_extra={"enum": ["sent", "accepted", "failed"]})
+    reason: str
+    after_ms: int = Field(description="How long its push service took to answer.")
+
+
+class TestAnswer(BaseModel):
+    """A test whether the phone can be woken."""
+
+    id: str
+    state: str = Field(json_schema_extra={"enum": ["waiting", "sent", "accepted", "received", "failed"]})
+    sends_at: int
+    received_at: int | None = Field(description="When a receipt for it came.")
+    targets: list[TestedTarget]
 
 
 class Caller(BaseModel):
@@ -194,6 +233,7 @@ def registration_fields(context: WebContext, standing: Standing, address: str) -
         "generation": view.life.generation,
         "stage": view.stage,
         "expires_at": view.life.expires_at // 1000,
+        "lifetime_s": registration.lifetime // 1000,
         "plan": [{"kind": entry.kind, "at": entry.at // 1000} for entry in view.plan],
         "warnable": view.warnable,
         "sip": Sip(
@@ -243,7 +283,9 @@ def binding_of(context: WebContext, registration: PushRegistration, account: Acc
         state=status.state,
         since_at=status.since_at // 1000 or None,
         reason_code=status.reason_code,
-        reason=status.reason,
+        reason=in_words(
+            status.reason_code, status.reason, status.since_at, context.clock.now(), registration.time_zone
+        ),
         expires_at=status.expires_at // 1000 or None,
     )
 

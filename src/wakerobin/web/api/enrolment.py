@@ -75,4 +75,5 @@ async def enrol(
         response.status_code = 200
     response.headers["Location"] = f"{PATH}/{enrolled.registration.public_id}"
     answer = registration_fields(context, standing, visitor.address)
-    return EnrolmentAnswer(**answer, secret=enrolled.secret.reveal())
+    payload_key = enrolled.registration.payload_key.reveal() or None
+    return EnrolmentAnswer(**answer, secret=enrolled.secret.reveal(), payload_key=payload_key)

@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from wakerobin.core.values import Algorithm, Platform, Provider, Purpose, RealmKey, Secret
+from wakerobin.core.values import NO_SECRET, Algorithm, Platform, Provider, Purpose, RealmKey, Secret
 from wakerobin.services.enrolment import EnrolRequest, TargetRequest
+from wakerobin.services.selftest import LONGEST_DELAY_S
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
@@ -29,6 +30,12 @@ InstallationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22}$"
 LifetimeSeconds = Annotated[StrictInt, Field(ge=1, le=34_560_000)]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=255)]
 Token = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+
+Endpoint = Annotated[SecretStr, Field(min_length=1, max_length=1000)]
+SubscriptionKey = Annotated[SecretStr, Field(min_length=1, max_length=128)]
+
+_TOKEN_KINDS = {"fid": "fid"}  # a registration token, which is what most are, is of no kind
+_SUBSCRIPTIONS = frozenset({Provider.WEBPUSH, Provider.UNIFIEDPUSH})
 
 _HA1_LENGTHS = {Algorithm.MD5: 32, Algorithm.SHA_256: 64}
 
@@ -91,22 +98,46 @@ class CredentialFields(Fields):
 
 
 class TargetFields(Fields):
-    """One push target of the installation; iOS has a token for calls and one for notices."""
+    """One push target of the installation; iOS has a token for calls and one for notices.
+
+    A subscription of Web Push or UnifiedPush has `endpoint`, `p256dh` and `auth`; every other one a `token`.
+    """
 
     provider: Provider
     purposes: Annotated[list[Purpose], Field(min_length=1, max_length=2)]
-    token: Token
+    token: Token | None = None
+    token_kind: Literal["token", "fid"] | None = None
     topic: Text | None = None
     environment: Literal["production", "sandbox"] | None = None
+    endpoint: Endpoint | None = None
+    p256dh: SubscriptionKey | None = None
+    auth: SubscriptionKey | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        subscription = (self.endpoint, self.p256dh, self.auth)
+        if self.provider in _SUBSCRIPTIONS:
+            if None in subscription or self.token is not None:
+                raise ValueError("must have endpoint, p256dh and auth, and no token")
+        elif self.token is None or any(one is not None for one in subscription):
+            raise ValueError("must have a token, and no endpoint, p256dh or auth")
+        if self.token_kind is not None and self.provider is not Provider.FCM:
+            raise ValueError("token_kind is of fcm alone")
+        return self
 
     def request(self) -> TargetRequest:
         """Return it as the services know it."""
+        token = self.token or self.endpoint
+        assert token is not None
         return TargetRequest(
             provider=self.provider,
             purposes=frozenset(self.purposes),
-            token=Secret(self.token.get_secret_value()),
+            token=Secret(token.get_secret_value()),
             topic=self.topic or "",
             environment=self.environment or "",
+            token_kind=_TOKEN_KINDS.get(self.token_kind or "", ""),
+            p256dh=self.p256dh.get_secret_value() if self.p256dh is not None else "",
+            auth=Secret(self.auth.get_secret_value()) if self.auth is not None else NO_SECRET,
         )
 
 
@@ -184,6 +215,8 @@ class EnrolFields(Fields):
             platform=self.platform,
             locale=self.locale or "",
             time_zone=self.time_zone or "",
+            os_version=self.os_version or "",
+            app_version=self.app_version or "",
             capabilities=self.capabilities.given() if self.capabilities else {},
             lifetime_s=self.lifetime_s,
         )
@@ -236,6 +269,20 @@ class PatchFields(Fields):
         if self.auth_user is not None and self.credentials is None:
             raise ValueError("auth_user changes together with credentials only")
         return self
+
+
+class TestFields(Fields):
+    """`POST …/test`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"delay_s": 10}]})
+
+    delay_s: Annotated[StrictInt, Field(ge=0, le=LONGEST_DELAY_S)] = 0
+
+
+class VerifyFields(Fields):
+    """`POST …/verify`."""
+
+    nonce: Annotated[SecretStr, Field(min_length=1, max_length=64)]
 
 
 class ReceiptFields(Fields):

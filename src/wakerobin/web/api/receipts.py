@@ -63,6 +63,9 @@ async def receipts(fields: Receipts, held: Held, budget: ReceiptsBudget) -> Resp
             _note_denial(tx, registration.id)
         return _cause(fields, fresh)
 
+    push_ids = {one.push_id.lower() for one in fields}
+    held.context.selftests.received(registration.id, push_ids)
+    await held.context.switchboard.known(registration, push_ids=push_ids)
     cause = await held.context.store.transact(store)
     for one in fields:
         metrics.RECEIPTS.labels(one.kind).inc()

@@ -65,7 +65,7 @@ async def renew(fields: RenewFields, held: Held) -> Response:
         standing = await _change(held, request, 0, fields.cause)
     answer = registration_fields(held.context, standing, held.address)
     notice = notice_of(answer["binding"])
-    return as_json(RenewAnswer(**answer, resumed=False, clear=CLEAR, notice=notice))
+    return as_json(RenewAnswer(**answer, resumed=held.resumed, clear=CLEAR, notice=notice))
 
 
 @router.patch(
@@ -116,6 +116,8 @@ def _patch_request(fields: PatchFields, held: Holding) -> PatchRequest:
         targets=None if fields.targets is None else tuple(one.request() for one in fields.targets),
         locale=(fields.locale or "") if "locale" in given else None,
         time_zone=(fields.time_zone or "") if "time_zone" in given else None,
+        os_version=(fields.os_version or "") if "os_version" in given else None,
+        app_version=(fields.app_version or "") if "app_version" in given else None,
         capabilities=_capabilities(fields, held),
         lifetime_s=lifetime_s,
     )
