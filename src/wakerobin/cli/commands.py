@@ -9,6 +9,7 @@ import click
 import wakerobin
 from wakerobin.cli.accounts import accounts
 from wakerobin.cli.calls import calls
+from wakerobin.cli.clock import clock
 from wakerobin.cli.doctor import doctor
 from wakerobin.cli.push import push
 from wakerobin.cli.registrations import registrations
@@ -35,7 +36,7 @@ def demo() -> None:
     sys.exit(run())
 
 
-for _command in (serve, demo, simulate, registrations, accounts, calls, push, doctor):
+for _command in (serve, demo, simulate, registrations, accounts, calls, push, clock, doctor):
     wakerobin_command.add_command(_command)
 
 

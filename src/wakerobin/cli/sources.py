@@ -58,6 +58,10 @@ class Source(Protocol):
         """Return what a person has to mend."""
         ...
 
+    def confirm_clock(self) -> bool:
+        """Believe the clock; False: it was not in doubt."""
+        ...
+
     def check_push(self, app: str) -> Json:
         """Ask the push services of an app, or of all (`""`), whether they take us."""
         ...
@@ -133,6 +137,13 @@ class Running:
     def alarms(self) -> Json:
         """See `Source`."""
         return self._expect("/v1/admin/alarms")
+
+    def confirm_clock(self) -> bool:
+        """See `Source`."""
+        found = self._post("/v1/admin/clock/confirm", {})
+        if found is None:
+            raise Failure(_OTHER_VERSION)
+        return bool(found["was_in_doubt"])
 
     def check_push(self, app: str) -> Json:
         """See `Source`."""

@@ -41,6 +41,7 @@ class Stored:
         self._runner = runner
         self._store = open_store(options.store, folders.data, folders.key_file, clock)
         lives = Lives(self._store, clock, lambda app: policies.get(app, default), lambda _: False)
+        self._lives = lives
         self._inspection = Inspection(self._store, lives, _as_stored)
         self._operations = Operations(self._store, clock, lives)
         key = runner.run(server_secret(self._store, os.urandom))
@@ -83,6 +84,14 @@ class Stored:
     def alarms(self) -> Json:
         """See `Source`."""
         return self._operations.alarms()
+
+    def confirm_clock(self) -> bool:
+        """See `Source`."""
+        return self._runner.run(self._confirm_clock())
+
+    async def _confirm_clock(self) -> bool:
+        await self._lives.start()  # whether the clock is in doubt stands in the store
+        return await self._lives.confirm_clock()
 
     def check_push(self, app: str) -> Json:
         """See `Source`."""

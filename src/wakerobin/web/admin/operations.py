@@ -69,5 +69,9 @@ class Operations:
             ]
         }
 
+    async def confirm_clock(self) -> bool:
+        """Believe what the clock shows; False: it was not in doubt."""
+        return await self._lives.confirm_clock()
+
     def _find(self, public_id: str) -> PushRegistration | None:
         return self._store.read(lambda tx: tx.registrations.by_public_id(public_id))

@@ -86,6 +86,12 @@ async def alarms(operations: Operated) -> Json:
     return operations.alarms()
 
 
+@router.post("/clock/confirm")
+async def confirm_clock(operations: Operated) -> Json:
+    """Believe the clock of this machine after it stepped."""
+    return {"was_in_doubt": await operations.confirm_clock()}
+
+
 @router.post("/push/check")
 async def check_push(context: Context, app: str = "") -> Json:
     """Ask every push service of one app, or of all, whether it takes us."""
