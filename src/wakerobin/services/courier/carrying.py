@@ -26,6 +26,8 @@ from wakerobin.services.lives import Delivery
 Parcel: TypeAlias = tuple[OutboxRow, ...]
 """Rows that were claimed together: the same kind for one installation."""
 
+_TARGET = "target"
+"""In the payload of a row that is for one target alone: its id."""
 _DONE = "done"
 """In the payload of a row that is tried again: the ids of the targets that are settled."""
 
@@ -71,7 +73,8 @@ class Carrier:
             name = account.aor.removeprefix("sip:") if account else ""
         done = row.payload.get(_DONE, ())
         fit = targets_for(row.kind, tx.targets.of_registration(registration.id), registration.capabilities)
-        targets = tuple(target for target in fit if target.id not in done)
+        only = row.payload.get(_TARGET)
+        targets = tuple(one for one in fit if one.id not in done and only in (None, one.id))
         if not targets:
             return None
         row = replace(row, deadline_at=wanted.deadline_at)

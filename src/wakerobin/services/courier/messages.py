@@ -93,7 +93,7 @@ def message_for(
         registration.locale,
         registration.app,
         _values(row, addressee),
-        variant=variant_of(row.kind, row.payload, head.stage),
+        variant=_variant((Companion(row, addressee, target), *others)),
         accounts=(addressee.name, *(one.addressee.name for one in others)) if others else (),
     )
     payload = notice_payload(row.kind, head, row.payload)
@@ -114,6 +114,12 @@ def message_for(
         is_mutable=_is_mutable(row, addressee, target),
         payload_key=registration.payload_key,
     )
+
+
+def _variant(rows: Sequence[Companion]) -> str:
+    """Return the variant of a text that is true for all: what is not plain for one is plain for none."""
+    found = (variant_of(one.row.kind, one.row.payload, one.addressee.wanted.stage) for one in rows)
+    return next((variant for variant in found if variant), "")
 
 
 def _head(one: Companion, now: int) -> PayloadHead:
