@@ -73,6 +73,8 @@ class World:
     granted: dict[int, int] = field(default_factory=dict)
     answer: Callable[[OutboxRow, PushTarget], Outcome | None] = accept
     """What the push service says to a push; None: nothing, the row stays."""
+    apps: tuple[str, ...] = ()
+    """Apps whose policy is watched for changes."""
 
     def __post_init__(self) -> None:
         self.lives = self._start(self.store)
@@ -89,6 +91,7 @@ class World:
             lambda _app: self.policy,
             lambda registration_id: registration_id in self.held,
             granted_until=self.granted.get,
+            apps=self.apps,
         )
 
     async def enrol(

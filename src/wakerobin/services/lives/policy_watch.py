@@ -10,7 +10,7 @@ from typing import Any
 
 from wakerobin import log
 from wakerobin.core.lifetime import LifetimePolicy, PolicyChanged
-from wakerobin.core.values import Duration, PushRegistration
+from wakerobin.core.values import PushRegistration
 from wakerobin.ports.store import Store, Transaction
 from wakerobin.services.lives.deciding import Deciding
 
@@ -49,9 +49,9 @@ class PolicyWatch:
             now = {"policy": _fingerprint(policy), "lifetime": int(policy.lifetime)}
             before = kept["apps"].get(app)
             if before is not None and before["policy"] != now["policy"]:
-                # One that was under way goes on from its beginning, with the newest policy.
-                was = kept["changing"].get(app, {}).get("lifetime", before["lifetime"])
-                kept["changing"][app] = {"after": 0, "lifetime": was}
+                # One that was under way begins anew, with the newest policy: some have the one between.
+                were = kept["changing"].get(app, {}).get("lifetimes", [])
+                kept["changing"][app] = {"after": 0, "lifetimes": [*were, before["lifetime"]]}
             kept["apps"][app] = now
         tx.kept.put(_NAME, json.dumps(kept).encode())
         return kept
@@ -64,7 +64,7 @@ class PolicyWatch:
         page = tx.registrations.page(place["after"], limit)
         for registration in page:
             if registration.app == app:
-                self._take_in(tx, registration, Duration(place["lifetime"]))
+                self._take_in(tx, registration, place["lifetimes"])
         if len(page) < limit:
             del kept["changing"][app]
         else:
@@ -72,13 +72,13 @@ class PolicyWatch:
         tx.kept.put(_NAME, json.dumps(kept).encode())
         return bool(kept["changing"])
 
-    def _take_in(self, tx: Transaction, registration: PushRegistration, before: Duration) -> None:
+    def _take_in(self, tx: Transaction, registration: PushRegistration, before: Collection[int]) -> None:
         life = tx.lives.get(registration.id)
         if life is None or life.ended is not None:
             return
         policy = self._deciding.policies(registration.app)
         # A lifetime that the app asked for is its own, within the new bounds; all others follow the policy.
-        follows = registration.lifetime == before
+        follows = registration.lifetime in before
         lifetime = policy.lifetime if follows else policy.clamped(registration.lifetime)
         if lifetime != registration.lifetime:
             tx.registrations.update(replace(registration, lifetime=lifetime))
