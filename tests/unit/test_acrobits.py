@@ -98,10 +98,10 @@ def test_a_text_is_never_empty_and_never_endless() -> None:
 
 
 def test_a_call_that_was_answered_elsewhere_stops_ringing_and_one_given_up_is_not_called_answered() -> None:
-    body = posted(to(PushType.CALL_OVER, payload={"call_id": "call-1", "reason": "answered-elsewhere"}))
+    body = posted(to(PushType.CALL_OVER, payload={"call_id": "call-1", "state": "answered-elsewhere"}))
     assert body["verb"] == "NotifyIncomingCallAnsweredElsewhere"
     assert body["Id"] == "call-1"
-    assert isinstance(write(to(PushType.CALL_OVER, payload={"reason": "cancelled"}), NOW), Rejected)
+    assert isinstance(write(to(PushType.CALL_OVER, payload={"state": "cancelled"}), NOW), Rejected)
 
 
 @pytest.mark.parametrize("type_", [PushType.RENEW, PushType.VERIFY])

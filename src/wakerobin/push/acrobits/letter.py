@@ -59,7 +59,7 @@ def write(message: PushMessage, now: int) -> Letter | Outcome:
     verb = VERBS.get(message.type)
     if verb is None:
         return Rejected("this push service has no silent pushes")
-    if verb == ELSEWHERE and message.payload.get("reason") != _ELSEWHERE:
+    if verb == ELSEWHERE and message.payload.get("state") != _ELSEWHERE:
         return Rejected("this push service cannot say that a call was given up")
     where = address(message.target.token.reveal())
     if where is None:
