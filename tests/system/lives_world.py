@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from wakerobin.core.delivery import is_lapsed
 from wakerobin.core.lifetime import LifetimePolicy
-from wakerobin.core.pushes import Accepted, Lane, Outcome, PushType
+from wakerobin.core.pushes import Accepted, Lane, Outcome, PushType, TargetGone
 from wakerobin.core.values import (
     Account,
     Algorithm,
@@ -75,6 +75,8 @@ class World:
     """What the push service says to a push; None: nothing, the row stays."""
     apps: tuple[str, ...] = ()
     """Apps whose policy is watched for changes."""
+    resumed: list[int] = field(default_factory=list)
+    """Accounts that need their binding again."""
 
     def __post_init__(self) -> None:
         self.lives = self._start(self.store)
@@ -92,6 +94,7 @@ class World:
             lambda registration_id: registration_id in self.held,
             granted_until=self.granted.get,
             apps=self.apps,
+            on_resumed=self.resumed.append,
         )
 
     async def enrol(
@@ -191,6 +194,10 @@ class World:
             self.sent.append(Sent(now, row.kind, row.generation, row.step, target.token.reveal()))
             results.append((target, outcome))
         await self.lives.push_settled(row, results, lambda tx: tx.outbox.remove(row.id))
+
+    async def gone(self, target: PushTarget) -> None:
+        """Let the push service say for sure that a target is no more."""
+        await self.lives.target_gone(target, TargetGone("Unregistered", gone_at=self.clock.now()))
 
     def life(self, registration: PushRegistration) -> Life:
         life = self.store.read(lambda tx: tx.lives.get(registration.id))

@@ -96,7 +96,7 @@ def remove(
     else:
         story.tell(tx, story.of_registration(registration.id), now, "target-gone", reason=reason)
     life = tx.lives.get(registration.id)
-    if life is not None and life.ended is None:
+    if life is not None and life.ended in (None, Ended.DORMANT):
         left = tx.targets.of_registration(registration.id)
         calls = sum(Purpose.CALL in one.purposes for one in left)
         notices = sum(Purpose.NOTICE in one.purposes for one in left)
