@@ -27,10 +27,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """There is no response. `processed`: False if the peer certainly did nothing, None if nobody knows."""
+    """There is no response. `processed`: False if the peer certainly did nothing, None if nobody knows.
+
+    `is_of_connection`: it was not about the request.
+    """
 
     reason: str
     processed: bool | None
+    is_of_connection: bool = False
 
 
 Result: TypeAlias = Answer | Failure

@@ -250,7 +250,8 @@ class Http2Connection(Connection):
         for stream_id in untouched:
             exchange = self._exchanges.pop(stream_id, None)
             if exchange is not None:
-                self._owner.ended(self, exchange.request, Failure(self.reason, processed=False))
+                failure = Failure(self.reason, processed=False, is_of_connection=True)
+                self._owner.ended(self, exchange.request, failure)
 
     # What goes out.
 

@@ -28,6 +28,8 @@ _SWEEP_S = 0.1
 # Shorter pauses of the pacing would only wake the loop more often.
 _QUANTUM_S = 0.005
 _MOST_RESENDS = 5
+# By GOAWAY; between connections that bring nothing there are pauses.
+_MOST_MOVES = 50
 # A connection with an answer below 400, or one of these, was of use. After one that only brought refusals
 # the next is opened with a pause, so that a wrong key or clock does not open a connection for each push.
 _WELCOME = frozenset((404, 410))
@@ -230,7 +232,8 @@ class Pool:
             return  # the other copy may still be answered
         is_late = request.deadline <= self._around.clock.monotonic()
         may_resend = not (is_late or self._is_closed or request.is_withdrawn)
-        if may_resend and failure.processed is False and request.resends < _MOST_RESENDS:
+        most = _MOST_MOVES if failure.is_of_connection else _MOST_RESENDS
+        if may_resend and failure.processed is False and request.resends < most:
             request.resends += 1
         elif may_resend and failure.processed is None and request.may_repeat and not request.was_repeated:
             request.was_repeated = True
