@@ -75,6 +75,21 @@ async def test_a_call_that_nobody_takes_is_replaced_on_the_screen(tmp_path: Path
         assert over.shown["silent"]
 
 
+async def test_a_call_that_a_browser_reported_as_shown_is_replaced_all_the_same(tmp_path: Path) -> None:
+    """The receipt says that its user knows of the call, not that anybody took the notification away."""
+    async with woken(tmp_path) as (world, double):
+        made = await enrolled(world, double, double.subscribe("browser"))
+        call = world.pbx.call("anna", display="Ben")
+        push = await double.wait_for(lambda one: one.type == "call")
+        said = push.message["wakerobin"]
+        receipt = {"push_id": said["id"], "kind": "shown", "received_at": said["sent_at"]}
+        path = f"{PATH}/{made['id']}/receipts"
+        assert (await world.api.send("POST", path, [receipt], made["secret"])).status == 204
+        call.cancel()
+        over = await double.wait_for(lambda one: one.type == "call-over")
+        assert over.shown["tag"] == push.shown["tag"]
+
+
 async def test_over_a_whole_life_a_browser_is_never_pushed_without_something_to_show(tmp_path: Path) -> None:
     life = {
         "lifetime": Duration(6 * SECOND),

@@ -49,6 +49,8 @@ class Aftermath:
         """Registrations whose phone is connected: it hears by SIP what becomes of the call."""
         self._knowing: set[int] = set()
         """Registrations whose app knows of the call: it said so, or its user declined."""
+        self._shown: set[int] = set()
+        """Registrations that reported the push of the call: what they show has to be replaced."""
         self._state = ""
         """The API's word for how it ended; empty before."""
 
@@ -64,6 +66,10 @@ class Aftermath:
     def knows(self, registration_id: int) -> None:
         """An app says that it knows of the call."""
         self._knowing.add(registration_id)
+
+    def shown(self, registration_id: int) -> None:
+        """A receipt came for a call push."""
+        self._shown.add(registration_id)
 
     def over(self, state: CallState, reason: str, answered_by: int) -> list[str]:
         """The call is over. Returns the push services that were told so."""
@@ -88,7 +94,7 @@ class Aftermath:
                 record.ended_at,
             )
             for id_, wakeable in self._wakeables.items()
-            if id_ not in self._awake and id_ not in self._knowing
+            if id_ not in self._awake | self._knowing | self._shown
         ]
 
     def snapshot(self) -> dict[str, Any]:
@@ -97,12 +103,14 @@ class Aftermath:
             "taken": [[id_, sorted(targets)] for id_, targets in self._taken.items()],
             "awake": sorted(self._awake),
             "knowing": sorted(self._knowing),
+            "shown": sorted(self._shown),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take up what was so before a restart."""
         self._taken = {id_: set(targets) for id_, targets in snapshot["taken"]}
         self._awake, self._knowing = set(snapshot["awake"]), set(snapshot["knowing"])
+        self._shown = set(snapshot["shown"])
 
     def _take_back(self, registration_id: int, target_ids: Collection[int]) -> list[str]:
         wakeable = self._wakeables.get(registration_id)

@@ -262,9 +262,10 @@ class Switchboard:
         """The app knows of a call, by its `call_id` or by receipts: its user is not told of it any more."""
         lines = self._of_account(registration.account_id)
         for line in lines:
-            known_as = self.call_id_for(registration, line.record)
-            if known_as == call_id or {*line.push_ids(registration.id)} & {*push_ids}:
+            if self.call_id_for(registration, line.record) == call_id:
                 line.knows(registration.id)
+            elif {*line.push_ids(registration.id)} & {*push_ids}:
+                line.shown(registration.id)
         record = self.call_of(registration, call_id) if call_id else None
         key = record.call_id if record is not None else ""
         if self._store.read(lambda tx: tx.outbox.of_registration(registration.id, PushType.MISSED_CALL)):

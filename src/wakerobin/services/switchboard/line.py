@@ -158,6 +158,10 @@ class Line:
         """An app knows of the call: its user needs no telling."""
         self._aftermath.knows(registration_id)
 
+    def shown(self, registration_id: int) -> None:
+        """A phone reports a push of the call."""
+        self._aftermath.shown(registration_id)
+
     def push_ids(self, registration_id: int) -> list[str]:
         """Return the ids of the pushes of this call to a registration."""
         wakeable = self._wakeables.get(registration_id)
