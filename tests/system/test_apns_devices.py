@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.pushing import message, send_all, service_for, soon
-from wakerobin.core.pushes import Accepted, PushMessage, PushType, TargetGone
+from wakerobin.core.pushes import Accepted, Outcome, PushMessage, PushType, TargetGone, Unavailable
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import PoolOptions
 from wakerobin.testing.pns import FakePns
@@ -150,3 +151,24 @@ async def test_the_call_connections_go_to_different_addresses(pns: FakePns) -> N
         assert len(set(addresses)) == 2
         pns.connections[0].kill()  # its replacement goes where the other does not
         assert isinstance(await service.send(message(), soon()), Accepted)
+
+
+async def test_a_call_that_is_over_is_not_tried_in_the_other_environment(
+    pns: FakePns, tmp_path: Path
+) -> None:
+    pns.always(OF_NEITHER)
+    async with both(pns, tmp_path) as (service, sandbox):
+        assert isinstance(await service.send(message(), soon()), Accepted)  # the connections are there
+        outcomes: list[Outcome] = []
+        is_told = asyncio.Event()
+
+        def on_outcome(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            is_told.set()
+
+        attempt = service.begin(message(token="12" * 32), soon(), on_outcome)
+        attempt.withdraw()
+        await asyncio.wait_for(is_told.wait(), 5)
+        assert outcomes == [Unavailable("withdrawn", processed=False)], "says nothing of the device"
+        assert len(pns.pushes) == 2
+        assert len(sandbox.pushes) == 1

@@ -224,7 +224,16 @@ class ApnsService:
 class ApnsAttempt:
     """One push on its way, through one environment of Apple's or both."""
 
-    __slots__ = ("_deadline", "_is_wanted", "_message", "_on_outcome", "_pool", "_request", "_service")
+    __slots__ = (
+        "_deadline",
+        "_is_wanted",
+        "_is_withdrawn",
+        "_message",
+        "_on_outcome",
+        "_pool",
+        "_request",
+        "_service",
+    )
 
     def __init__(
         self,
@@ -241,6 +250,7 @@ class ApnsAttempt:
         self._is_wanted = is_wanted
         self._pool: Pool | None = None
         self._request: Request | None = None
+        self._is_withdrawn = False
 
     def start(self, body: bytes, pools: list[Pool]) -> None:
         """Send it over the first pool, and over the next if its environment does not know the device."""
@@ -249,7 +259,10 @@ class ApnsAttempt:
 
         def on_done(result: Result) -> None:
             outcome = self._service.outcome(pool, self._message, result)
-            if others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken":
+            is_elsewhere = others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken"
+            if is_elsewhere and self._is_withdrawn:
+                self._on_outcome(Unavailable("withdrawn", processed=False))
+            elif is_elsewhere:
                 self.start(body, others)
             else:
                 self._on_outcome(outcome)
@@ -269,5 +282,6 @@ class ApnsAttempt:
 
     def withdraw(self) -> None:
         """Do not send it, nor send it again."""
+        self._is_withdrawn = True
         if self._pool is not None and self._request is not None:
             self._pool.withdraw(self._request)
