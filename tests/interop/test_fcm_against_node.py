@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from wakerobin.core.pushes import (
     Unavailable,
 )
 from wakerobin.core.values import Provider
+from wakerobin.ports.clock import Timer
 from wakerobin.push.connection import PoolOptions, Surroundings
 from wakerobin.push.fcm import FcmService, ProjectPace, read_service_account
 
@@ -40,9 +41,21 @@ async def fcm(lab: Lab, tmp_path: Path) -> FcmNode:
     return await lab.start(FcmNode(place, lab.certificate(place[0]), tmp_path))
 
 
+class AheadClock(LoopClock):
+    """The loop's clock, which can be set ahead by so many seconds."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        return super().call_at(when - self.ahead, callback)
+
+
 @contextlib.asynccontextmanager
-async def pushing_to(fcm: FcmNode) -> AsyncIterator[FcmService]:
-    clock = LoopClock()
+async def pushing_to(fcm: FcmNode, clock: LoopClock | None = None) -> AsyncIterator[FcmService]:
+    clock = clock or LoopClock()
     options = fcm.options()
     account = read_service_account(options.service_account_file, "apps.phone.fcm.service_account_file")
     around = Surroundings(clock, clock, os.urandom)
@@ -57,7 +70,7 @@ async def pushing_to(fcm: FcmNode) -> AsyncIterator[FcmService]:
 
 
 def push(type_: PushType = PushType.CALL, token: str = TOKEN, **changes: Any) -> PushMessage:
-    """Return a push; it is of use for no longer than any quiet minutes last, so that it does not wait."""
+    """Return a push; it is of use for less long than quiet minutes last, so that it does not wait for them."""
     return message(type_, target=target(token, provider=Provider.FCM), **changes)
 
 
@@ -105,6 +118,22 @@ async def test_an_error_has_its_outcome(fcm: FcmNode, error: list[Any], outcome:
     async with pushing_to(fcm) as service:
         assert await service.send(push(PushType.EXPIRED), soon()) == outcome
         assert isinstance(await service.send(push(PushType.EXPIRED, "another"), soon()), Accepted)
+
+
+async def test_a_token_that_google_has_forgotten_is_fetched_anew_once_for_all_pushes(fcm: FcmNode) -> None:
+    clock = AheadClock()
+    async with pushing_to(fcm, clock) as service:
+        await service.warm()
+        await fcm.behave(revoke=True)
+        clock.ahead = 60.0
+        pushes = [push(token=f"device_{number}") for number in range(20)]
+        deadline = clock.monotonic() + 10
+        outcomes = await asyncio.gather(*(service.send(one, deadline) for one in pushes))
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    report = await fcm.report()
+    assert report["assertions"] == 2
+    assert set(report["refused"]) == {401}
+    assert len(report["messages"]) == 20
 
 
 async def test_a_key_that_is_not_the_accounts_is_refused_in_the_token_servers_words(fcm: FcmNode) -> None:
