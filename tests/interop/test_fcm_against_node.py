@@ -70,7 +70,7 @@ async def pushing_to(fcm: FcmNode, clock: LoopClock | None = None) -> AsyncItera
 
 
 def push(type_: PushType = PushType.CALL, token: str = TOKEN, **changes: Any) -> PushMessage:
-    """Return a push; it is of use for less long than quiet minutes last, so that it does not wait for them."""
+    """Return a push that is of use for less long than quiet minutes last: it does not wait for them."""
     return message(type_, target=target(token, provider=Provider.FCM), **changes)
 
 
