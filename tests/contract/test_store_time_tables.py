@@ -180,7 +180,26 @@ async def test_a_life_is_read_with_what_decides_about_it(store: Store) -> None:
     assert [standing.installation for standing in found] == [
         f"installation-{name}" for name in ("two", "bare", "one")
     ]
+    assert all(standing.is_alone for standing in found)
     assert store.read(lambda tx: tx.lives.standings([])) == []
+
+
+async def test_a_life_knows_whether_its_installation_has_others(store: Store) -> None:
+    def fill(tx: Transaction) -> list[int]:
+        first, second = (tx.accounts.add(account(name)).id for name in ("anna", "ben"))
+        ids = [
+            tx.registrations.add(registration(first, "one", installation="phone")).id,
+            tx.registrations.add(registration(second, "two", installation="phone")).id,
+            tx.registrations.add(registration(second, "three", installation="tablet")).id,
+            tx.registrations.add(registration(second, "four", installation="phone", app="other")).id,
+        ]
+        for id_ in ids:
+            tx.lives.add(life(id_))
+        return ids
+
+    ids = await store.transact(fill)
+    found = store.read(lambda tx: tx.lives.standings(ids))
+    assert [standing.is_alone for standing in found] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("state", list(BindingState))

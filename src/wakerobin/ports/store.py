@@ -6,7 +6,7 @@ a failure: they touch nothing else. All ids are given out by the store.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -75,13 +75,15 @@ class Standing:
     account_id: int
     app: str
     proven: bool
-    capabilities: dict[str, bool]
+    capabilities: Mapping[str, bool]
     kinds: tuple[TargetKind, ...]
     platform: Platform = Platform.OTHER
     time_zone: str = ""
     installation: str = ""
     is_registered: bool = True
     """The account has a binding at its PBX, as far as we know."""
+    is_alone: bool = False
+    """Its installation has no other push registration, ended ones included."""
 
     def __hash__(self) -> int:
         return hash(self.life)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from wakerobin.core.values import Duration, Ended, Life, Platform, Provider, Purpose, TargetKind
@@ -19,6 +20,7 @@ _STORIES = load("stories")
 
 _RENEW = _LIVES["renew"]
 _GET = _LIVES["get"]
+_PLATFORMS = {platform.value: platform for platform in Platform}
 
 
 class LifeTable:
@@ -136,19 +138,26 @@ def _life(row: Row) -> Life:
 
 
 def _standing(row: Row) -> Standing:
-    account_id, app, proven, capabilities, platform, time_zone, installation, registered, kinds = row[20:]
+    account_id, app, proven, capabilities, platform, zone, installation, registered, alone, kinds = row[20:]
     return Standing(
         life=_life(row),
         account_id=account_id,
         app=app,
         proven=bool(proven),
-        capabilities=from_json(capabilities),
+        capabilities=_capabilities(capabilities),
         kinds=_kinds(kinds or ""),
-        platform=Platform(platform),
-        time_zone=time_zone,
+        platform=_PLATFORMS[platform],
+        time_zone=zone,
         installation=installation,
         is_registered=bool(registered),
+        is_alone=bool(alone),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _capabilities(text: str) -> Mapping[str, bool]:
+    """Read capabilities; as with the kinds of targets, there are few such texts."""
+    return MappingProxyType(from_json(text))
 
 
 @functools.lru_cache(maxsize=1024)

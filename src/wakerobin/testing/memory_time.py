@@ -74,6 +74,12 @@ class MemoryLives:
             time_zone=registration.time_zone,
             installation=registration.installation,
             is_registered=account.proven and account.state in _REGISTERED,
+            is_alone=not self._all.registration.where(
+                lambda other: (
+                    (other.app, other.installation) == (registration.app, registration.installation)
+                    and other.id != life.id
+                )
+            ),
         )
 
 

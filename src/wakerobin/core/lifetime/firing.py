@@ -39,8 +39,7 @@ def fired(life: Life, now: int, policy: LifetimePolicy, context: Context) -> Dec
         return replace(life, next_at=now + _UNPROVEN_RECHECK), ()
     rungs = rungs_of(life, policy, context.zone)
     if now < life.expires_at:
-        life, sends = _climb(life, now, policy, context, rungs)
-        return _rearmed(life, now, policy, context, rungs), sends
+        return _climbed(life, now, policy, context, rungs)
     return _overdue(life, now, policy, context, rungs)
 
 
@@ -49,14 +48,14 @@ def end_at(life: Life, rungs: Ladder) -> int:
     return max(life.expires_at, life.warned_at + rungs.smallest_lead if life.warned_at else 0)
 
 
-def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs: Ladder) -> Decision:
-    """Decide the rungs that are due before the end: of each kind only the last."""
+def _climbed(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs: Ladder) -> Decision:
+    """Decide the rungs that are due before the end, of each kind only the last, and when to look again."""
     life = _on_this_ladder(life, rungs)
     armed_for = life.next_at
     assert armed_for is not None
     reached = rungs.reached(life.expires_at - now)
     if reached <= life.step:
-        return life, ()
+        return replace(life, next_at=_next_at(life, life.step, now, policy, context, rungs)), ()
     life, due = _due_warning(life, reached, context, rungs)
     renewal = rungs.last_renewal_before(reached) if context.renewable else None
     step = reached
@@ -66,7 +65,7 @@ def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs
         step = rungs.next_warning(life.step)
         due = None
     sends: list[Effect] = []
-    changed = replace(life, step=step)
+    tried_at = life.warning_tried_at
     if renewal is not None and renewal >= life.step and _at(life, rungs, renewal) >= armed_for:
         # From the first warning on a stored renewal could replace it: one notification per app is kept.
         has_warned = life.warned_at > 0 or (context.warnable and step > rungs.first_warning)
@@ -75,8 +74,10 @@ def _climb(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs
     if due is not None:
         sends.append(warning(life, rungs, context, due, life.expires_at, now))
         if due == rungs.last_warning:
-            changed = replace(changed, warning_tried_at=life.warning_tried_at or now)
-    return changed, tuple(sends)
+            tried_at = tried_at or now
+    # One copy for all that changed: this is where the time goes when many lives are due at once.
+    next_at = _next_at(life, step, now, policy, context, rungs)
+    return replace(life, step=step, warning_tried_at=tried_at, next_at=next_at), tuple(sends)
 
 
 def _on_this_ladder(life: Life, rungs: Ladder) -> Life:
@@ -153,12 +154,12 @@ def _last_resort(
     return life, (warning(life, rungs, context, LAST_RESORT, deadline_at, not_before),)
 
 
-def _rearmed(life: Life, now: int, policy: LifetimePolicy, context: Context, rungs: Ladder) -> Life:
-    """Return the life with the next moment at which anything can be due."""
-    if life.step >= rungs.count:
-        return replace(life, next_at=end_at(life, rungs) if life.warning_settled else life.expires_at)
-    if _at(life, rungs, life.step) > now:
-        return replace(life, next_at=_at(life, rungs, life.step))
+def _next_at(life: Life, step: int, now: int, policy: LifetimePolicy, context: Context, rungs: Ladder) -> int:
+    """Return the next moment at which anything can be due for a life that is at this step."""
+    if step >= rungs.count:
+        return end_at(life, rungs) if life.warning_settled else life.expires_at
+    if _at(life, rungs, step) > now:
+        return _at(life, rungs, step)
     # A warning waits for a silent renewal's chance or the morning: look again then, and at each renewal.
     moments = [life.expires_at]
     if (renewal := rungs.next_renewal(rungs.reached(life.expires_at - now))) is not None:
@@ -167,7 +168,7 @@ def _rearmed(life: Life, now: int, policy: LifetimePolicy, context: Context, run
         moments.append(life.renewal_sent_at + policy.renewal_every)
     if (morning := policy.shown_from(context.zone, now)) > now:
         moments.append(morning)
-    return replace(life, next_at=min(moments))
+    return min(moments)
 
 
 def _at(life: Life, rungs: Ladder, step: int) -> int:

@@ -65,6 +65,8 @@ def in_one_breath(
 
 def _others(tx: Transaction, standing: Standing, until: int, due: Collection[int]) -> Iterator[Standing]:
     """Yield the other accounts of an installation for which something may be due until then."""
+    if standing.is_alone:
+        return
     of_it = tx.registrations.of_installation(standing.app, standing.installation)
     ids = [one.id for one in of_it if one.id not in due and one.proven]
     for other in tx.lives.standings(ids) if ids else ():

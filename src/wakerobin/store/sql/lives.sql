@@ -44,6 +44,8 @@ SELECT life.id, life.slot, expires_at, next_at, generation, step, life.lifetime,
   trouble_generation, trouble_told_at, trouble_settled, habits,
   account_id, registration.app, registration.proven, capabilities, platform, time_zone, installation,
   account.proven AND account.state IN ('registered', 'registering'),
+  NOT EXISTS (SELECT 1 FROM registration AS other WHERE other.app = registration.app
+    AND other.installation = registration.installation AND other.id <> registration.id),
   (SELECT group_concat(provider || ' ' || purposes, '|') FROM target WHERE registration_id = life.id)
 FROM json_each(:ids) AS wanted CROSS JOIN life ON life.id = wanted.value
   CROSS JOIN registration ON registration.id = life.id
