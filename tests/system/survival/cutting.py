@@ -164,6 +164,7 @@ class SentPush:
     at: int
     run: int
     message: PushMessage
+    is_accepted: bool = True
 
     @property
     def type(self) -> PushType:
@@ -205,8 +206,9 @@ class RunPushes:
         if self._run.moment(f"a push: {message.type}"):
             return _NoAttempt()
         world = self._world
-        world.pushes.append(SentPush(world.clock.now(), self._run.number, message))
-        outcome = world.answer(len(world.pushes), message)
+        outcome = world.answer(len(world.pushes) + 1, message)
+        is_accepted = isinstance(outcome, Accepted)
+        world.pushes.append(SentPush(world.clock.now(), self._run.number, message, is_accepted))
         if self._run.moment(f"the outcome of a push: {message.type}"):
             return _NoAttempt()
 
@@ -273,7 +275,10 @@ class CutWorld:
         self.pushes: list[SentPush] = []
         self.cuts = 0
         app = AppOptions(
-            enrolment_key=Secret("key"), registrars=(DOMAIN,), lifetime=self.lifetime, apns=ApnsOptions()
+            enrolment_key=Secret("key"),
+            registrars=(DOMAIN,),
+            lifetime=self.lifetime,
+            apns=ApnsOptions(url="https://apns.test"),
         )
         self.options = Options(apps={APP: app})
         self.pbx = FakePbx({user: f"pw-{user}" for user in self.users}, entropy=entropy("pbx"))
