@@ -17,8 +17,8 @@ from wakerobin.net.resolver import Resolver
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store, Transaction
-from wakerobin.server.policies import call_policy, destination_policy, endpoint_refusal, lifetime_policies
 from wakerobin.server.pace import is_rationed, lane_options
+from wakerobin.server.policies import call_policy, destination_policy, endpoint_refusal, lifetime_policies
 from wakerobin.server.pushing import PushServices
 from wakerobin.services.courier import Courier
 from wakerobin.services.dispatch.front import Front
