@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509 import load_pem_x509_certificates
 
 from tests.interop.peers.apns_double import ApnsDouble, Report
 from tests.interop.peers.lab import Lab
@@ -30,6 +34,7 @@ from wakerobin.core.pushes import (
     Throttled,
     Unavailable,
 )
+from wakerobin.core.values import Secret
 from wakerobin.ports.options import ApnsOptions
 from wakerobin.push.apns import ApnsService
 from wakerobin.push.connection import PoolOptions, Surroundings
@@ -284,3 +289,35 @@ async def test_too_many_requests_wait_and_the_rest_goes_on(double: ApnsDouble) -
         assert isinstance(await service.send(message(PushType.EXPIRED), soon()), Throttled)
         await double.behave()
         assert isinstance(await service.send(message(PushType.EXPIRED), soon()), Accepted)
+
+
+async def test_a_certificate_proves_us_without_a_token_and_gets_many_streams_at_once(
+    lab: Lab, tmp_path: Path
+) -> None:
+    ip, port = lab.place()
+    server, ours = lab.certificate(ip), lab.certificate("push.example")
+    double = await lab.start(ApnsDouble(ip, port, server, client_ca=ours.authority))
+    await double.behave(delay=5)
+    key = load_pem_private_key(ours.key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    chain = load_pem_x509_certificates(ours.chain.read_bytes())
+    lock = BestAvailableEncryption(b"geheim")
+    file = tmp_path / "push.p12"
+    file.write_bytes(serialize_key_and_certificates(b"push", key, chain[0], chain[1:], lock))
+    proof = {"cert_file": str(file), "cert_password": Secret("geheim"), "key_file": "", "key_id": ""}
+    async with pushing(double.options(**proof)) as service:
+        measured = await push_many(service, 400, PushType.EXPIRED)
+    report = await double.report()
+    assert measured.kinds() == {"Accepted": 400}
+    assert report.refused == {}
+    assert report.most_streams > 20
+
+
+async def test_without_the_certificate_it_asks_for_nobody_gets_in(lab: Lab) -> None:
+    ip, port = lab.place()
+    server = lab.certificate(ip)
+    double = await lab.start(ApnsDouble(ip, port, server, client_ca=server.authority))
+    async with pushing(double.options()) as service:
+        outcome = await service.send(message(PushType.EXPIRED), soon())
+    assert isinstance(outcome, Unavailable)
+    assert (await double.report()).received == 0

@@ -1,62 +1,113 @@
-"""nginx, as an operator would put it in front of a server."""
+"""nginx: an HTTP server that is not ours, with genuine GOAWAYs and low limits, as the far end of a push."""
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 
-from tests.interop.peers.network import Program, find_program, shortened
+from tests.interop.peers.lab import Certificate
+from tests.interop.peers.network import PATIENCE, Program, find_program, shortened, until
 
 _CONFIGURATION = """
 daemon off;
 worker_processes 1;
 pid {folder}/pid;
-error_log stderr info;
-events {{}}
+error_log stderr warn;
+events {{ worker_connections 1024; }}
 http {{
-    access_log /dev/stdout;
-    default_type application/octet-stream;
-    types {{ text/html html; text/javascript js; }}
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {servers}
+  log_format push '$connection $request_method $status $http_apns_id $request_uri';
+  access_log {folder}/access push;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  ssl_certificate {chain};
+  ssl_certificate_key {key};
+  keepalive_requests {requests};
+  keepalive_timeout {idle}s;
+  http2_max_concurrent_streams {streams};
+  add_header apns-id $http_apns_id;
+  server {{
+    listen {ip}:{port} ssl http2;
+    listen {ip}:{port_1} ssl;
+    listen {ip}:{port_2};
+    location / {{ return 200; }}
+    location /refused {{ return 307 http://169.254.169.254/; }}
+  }}
 }}
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One line of its log."""
+
+    connection: int
+    method: str
+    status: int
+    id: str
+    path: str
+
+
 class Nginx:
-    """Runs with the `server` blocks that it is given; `place` is where one of them listens."""
+    """Answers every POST with 200: HTTP/2 on `port`, HTTP/1.1 on the next with TLS, after that without."""
 
     name = "nginx"
 
-    def __init__(self, servers: str, place: tuple[str, int]) -> None:
-        self._servers = servers
-        self._place = place
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        certificate: Certificate,
+        *,
+        requests: int = 1000,
+        streams: int = 128,
+        idle: int = 75,
+    ) -> None:
+        self.ip, self.port = ip, port
         self._program = Program(self.name)
+        self._log = self._program.folder / "access"
+        self._values = {
+            "folder": self._program.folder,
+            "chain": certificate.chain,
+            "key": certificate.key,
+            "ip": ip,
+            "port": port,
+            "port_1": port + 1,
+            "port_2": port + 2,
+            "requests": requests,
+            "streams": streams,
+            "idle": idle,
+        }
 
     async def start(self) -> None:
         """Start it; return when it listens."""
         file = self._program.folder / "nginx.conf"
-        file.write_text(_CONFIGURATION.format(folder=self._program.folder, servers=self._servers))
-        command = [find_program("nginx"), "-e", "stderr", "-p", str(self._program.folder), "-c", str(file)]
-        await self._program.start(command)
+        file.write_text(_CONFIGURATION.format(**self._values))
+        await self._program.start(
+            [find_program("nginx"), "-p", str(self._program.folder), "-c", str(file), "-e", "stderr"]
+        )
+        await until(self._listens, what="nginx listens")
 
-        async def listens() -> bool:
-            try:
-                _, writer = await asyncio.open_connection(*self._place)
-            except OSError:
-                return False
-            writer.close()
-            await writer.wait_closed()
-            return True
+    def _listens(self) -> bool:
+        if not self._program.is_running:
+            raise RuntimeError(f"nginx did not start:\n{self.log_text()}")
+        return Path(self._program.folder / "pid").exists()
 
-        async with asyncio.timeout(10):
-            while not await listens():
-                if not self._program.is_running:
-                    raise RuntimeError(f"nginx did not start:\n{self.log_text()}")
-                await asyncio.sleep(0)
+    def served(self) -> list[Served]:
+        """The requests so far."""
+        lines = (line.split(" ", 4) for line in self._log.read_text().splitlines())
+        return [Served(int(a), method, int(status), id_, path) for a, method, status, id_, path in lines]
+
+    async def wait_served(self, count: int, within: float = PATIENCE) -> list[Served]:
+        """The requests, once `count` of them are in the log."""
+
+        def look() -> list[Served] | None:
+            served = self.served()
+            return served if len(served) >= count else None
+
+        return await until(look, within=within, what=f"{count} requests at nginx")
 
     async def stop(self) -> None:
         """End it and remove its folder."""
@@ -64,5 +115,5 @@ class Nginx:
         self._program.remove_folder()
 
     def log_text(self) -> str:
-        """Every request and error."""
+        """What it warned of."""
         return shortened(self._program.output())
