@@ -73,9 +73,9 @@ def test_our_own_fault_keeps_the_push_until_its_deadline_and_asks_seldom() -> No
     assert wait(Rejected("InvalidProviderToken", ours=True), row()) == 15 * MINUTE
 
 
-def test_waits_double_from_ten_seconds_up_to_an_hour() -> None:
+def test_waits_double_from_twenty_seconds_up_to_an_hour() -> None:
     waits = [wait(Unavailable("connection lost"), row(attempts=n)) for n in range(12)]
-    assert waits[:4] == [10 * SECOND, 20 * SECOND, 40 * SECOND, 80 * SECOND]
+    assert waits[:4] == [20 * SECOND, 40 * SECOND, 80 * SECOND, 160 * SECOND]
     assert waits[-1] == HOUR
 
 
@@ -87,12 +87,24 @@ def test_jitter_shortens_a_wait_by_half_at_most(attempts: int, jitter: float) ->
 
 @pytest.mark.parametrize("make", [Unavailable, Throttled])
 def test_what_the_push_service_asks_for_goes_first(make: type[Unavailable] | type[Throttled]) -> None:
-    assert wait(make("x", retry_after=3 * HOUR), row()) == 3 * HOUR
-    assert wait(make("x", retry_after=250), row()) == 250
+    assert wait(make("x", retry_after=3 * HOUR), row(), jitter=0.0) == 3 * HOUR
+    assert wait(make("x", retry_after=250), row(), jitter=0.0) == 250
+
+
+@given(jitter=st.floats(0.0, 1.0), attempts=st.integers(0, 9))
+def test_what_the_push_service_asks_for_is_never_cut_short_and_spread_by_a_tenth(
+    jitter: float, attempts: int
+) -> None:
+    asked = 3 * HOUR
+    assert asked <= wait(Throttled("x", retry_after=asked), row(attempts=attempts), jitter) <= 1.1 * asked
+
+
+def test_google_is_never_asked_again_within_ten_seconds_of_an_error() -> None:
+    assert wait(Unavailable("INTERNAL"), row(), jitter=0.0) >= 10 * SECOND
 
 
 def test_a_wait_shorter_than_the_back_off_is_granted_once() -> None:
-    assert wait(Unavailable("ExpiredProviderToken", retry_after=250), row(attempts=1)) == 20 * SECOND
+    assert wait(Unavailable("ExpiredProviderToken", retry_after=250), row(attempts=1)) == 40 * SECOND
 
 
 def test_after_the_deadline_nobody_wants_it() -> None:
@@ -109,11 +121,18 @@ def test_a_row_without_deadline_gets_one_attempt() -> None:
     assert is_lapsed(row(PushType.RENEW, left=None, attempts=1), NOW)
 
 
+def test_a_row_without_deadline_that_was_told_to_come_back_soon_was_not_tried() -> None:
+    once = row(PushType.RENEW, left=None)
+    soon = decide(once, Throttled("a quarter hour", retry_after=3 * MINUTE), NOW, 0.0, POLICY)
+    assert soon == Again(NOW + 3 * MINUTE, attempts=0)
+    assert isinstance(decide(once, Throttled("x", retry_after=HOUR), NOW, 0.0, POLICY), Settled)
+
+
 def test_a_silent_push_that_may_have_arrived_is_not_repeated_and_an_alert_is() -> None:
     unknown = Unavailable("RST", processed=None)
     assert isinstance(decide(row(PushType.RENEW), unknown, NOW, 1.0, POLICY), Settled)
-    assert wait(unknown, row(PushType.EXPIRED)) == 10 * SECOND
-    assert wait(Unavailable("never written", processed=False), row(PushType.RENEW)) == 10 * SECOND
+    assert wait(unknown, row(PushType.EXPIRED)) == 20 * SECOND
+    assert wait(Unavailable("never written", processed=False), row(PushType.RENEW)) == 20 * SECOND
 
 
 def test_a_call_is_tried_once_more_at_once_and_never_later() -> None:

@@ -9,6 +9,7 @@ from wakerobin.core.pacing import Backoff
 from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone, Throttled, Unavailable
 
 _MINUTE = 60_000
+_A_WHILE = 10 * _MINUTE
 
 
 class Pending(Protocol):
@@ -34,7 +35,8 @@ class Pending(Protocol):
 class DeliveryPolicy:
     """How attempts follow each other; milliseconds."""
 
-    first_wait: int = 10_000
+    first_wait: int = 20_000
+    """The bound of the first wait, which is half of it at least: Google asks for 10 s."""
     most_wait: int = 60 * _MINUTE
     ours_wait: int = 15 * _MINUTE
     """A refused credential is not asked more often; someone has to mend it."""
@@ -69,11 +71,14 @@ def is_lapsed(row: Pending, now: int) -> bool:
 def decide(row: Pending, outcome: Outcome, now: int, jitter: float, policy: DeliveryPolicy) -> Verdict:
     """Say what follows from the outcome of an attempt; `jitter` is a random number from 0 to 1.
 
-    What the push service asks for (Retry-After) goes before the back-off of 10 s * 2**n; a wait shorter
-    than the back-off is granted once. Both end at the deadline.
+    What the push service asks for (Retry-After), and up to a tenth of it more, goes before the back-off of
+    20 s * 2**n; a wait shorter than the back-off is granted once. Both end at the deadline. A push that is
+    to be tried once was not tried where the push service only said when it may be.
     """
     if isinstance(outcome, Accepted):
         return Settled(delivered=True)
+    if isinstance(outcome, Throttled) and row.deadline_at == 0 and 0 < outcome.retry_after <= _A_WHILE:
+        return Again(now + _spread(outcome.retry_after, jitter), row.attempts)
     wait = _wait(row, outcome, jitter, policy)
     if wait is None:
         return Settled(delivered=False, reason=outcome.reason)
@@ -106,8 +111,13 @@ def _wait(
 
 def _asked(row: Pending, retry_after: int, jitter: float, policy: DeliveryPolicy) -> int:
     if retry_after and row.attempts == 0:
-        return retry_after
-    return max(retry_after, _backoff(row, jitter, policy))
+        return _spread(retry_after, jitter)
+    return max(_spread(retry_after, jitter), _backoff(row, jitter, policy))
+
+
+def _spread(wait: int, jitter: float) -> int:
+    """Return a wait that is no shorter, and that not everybody has who was told the same."""
+    return wait + round(wait * jitter / 10)
 
 
 def _backoff(row: Pending, jitter: float, policy: DeliveryPolicy) -> int:
