@@ -213,7 +213,7 @@ class Http2Connection(Connection):
         for name, value in event.headers or ():
             exchange.headers[_text(name)] = _text(value)
         status = exchange.headers.pop(":status", "")
-        exchange.status = int(status) if status.isdecimal() and len(status) == 3 else 599
+        exchange.status = int(status) if len(status) == 3 and status.isdecimal() and status >= "100" else 599
 
     def _on_data(self, event: DataReceived) -> None:
         stream_id = event.stream_id or 0
