@@ -48,15 +48,36 @@ NO_SECRET = Secret("")
 
 
 class Transport(enum.StrEnum):
-    """How SIP travels (RFC 3261 section 18; TLS and WebSocket follow later)."""
+    """How SIP travels (RFC 3261 section 18, RFC 7118)."""
 
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
+    WS = "ws"
+    WSS = "wss"
 
     @property
     def is_reliable(self) -> bool:
         """Whether the transport itself delivers or fails: then nothing is retransmitted."""
         return self is not Transport.UDP
+
+    @property
+    def default_port(self) -> int:
+        """Where it is spoken unless somebody says otherwise (RFC 3261 19.1.2, RFC 7118 section 5)."""
+        return _DEFAULT_PORTS.get(self, 5060)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read it."""
+        return self in (Transport.TLS, Transport.WSS)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it comes in WebSocket messages."""
+        return self in (Transport.WS, Transport.WSS)
+
+
+_DEFAULT_PORTS = {Transport.TLS: 5061, Transport.WS: 80, Transport.WSS: 443}
 
 
 @dataclass(frozen=True, slots=True)

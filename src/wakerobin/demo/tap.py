@@ -36,9 +36,9 @@ class TappedEndpoint:
             self._on_message(parse(data), Way.LEAVES)
         return self._endpoint.send(flow, data)
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "") -> Flow:
+    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
         """Return a flow to an address; see the port."""
-        return self._endpoint.flow_to(transport, address, port, local)
+        return self._endpoint.flow_to(transport, address, port, local, name)
 
     def local_address(self, transport: Transport, remote: str) -> tuple[str, int]:
         """Return the own address towards `remote`; see the port."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import ssl
 from dataclasses import dataclass
 
 from wakerobin.core.addresses import DestinationPolicy
@@ -14,17 +15,20 @@ from wakerobin.net import edge
 from wakerobin.net.inbound import Inbound
 from wakerobin.net.routes import Routes
 from wakerobin.net.stream import StreamLimits
-from wakerobin.net.streams import Streams
+from wakerobin.net.streams import ClientTls, Streams
+from wakerobin.net.tls import ServerCertificate, client_context, spare_memory
 from wakerobin.net.udp import UdpSocket
-from wakerobin.ports.clock import Clock, Timers
+from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.ports.options import SipOptions
 from wakerobin.ports.sip import SipReceiver
 
-_LISTENER = re.compile(r"(udp|tcp):(\[[0-9a-fA-F:.%\w]+\]|[0-9.]+):([0-9]{1,5})")
+_LISTENER = re.compile(r"(udp|tcp|tls|ws|wss):(\[[0-9a-fA-F:.%\w]+\]|[0-9.]+):([0-9]{1,5})")
 
 _MOST_LOCAL = 256
 _MOST_KEPT = 8192
 _PAST_EXPIRY = 400.0
+_MOST_NAMES = 4096
+_CERTIFICATE_LOOK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,12 @@ class Endpoint:
         self._streams = Streams(self._inbound, clock, timers, limits or StreamLimits(idle=longest))
         self._timers = timers
         self._clock = clock
+        has_tls = any(one.transport.is_secure for one in self._configured)
+        self._certificate = ServerCertificate(options.tls_cert, options.tls_key) if has_tls else None
+        self._pbx_tls = client_context(options)
+        self._names: dict[tuple[str, int], str] = {}
+        """By what name a TLS peer was asked for last: its certificate must have it."""
+        self._look: Timer | None = None
         self._listeners: list[Listener] = []
         self._sockets: list[tuple[Listener, UdpSocket]] = []
         self._socket_of: dict[tuple[str, int], UdpSocket] = {}
@@ -101,14 +111,17 @@ class Endpoint:
     async def start(self, receiver: SipReceiver) -> None:
         """Listen, and tell `receiver` from now on. Raises ConfigurationError where that fails."""
         self._inbound.receiver = receiver
+        spare_memory()
+        self._look_at_certificate()
         loop = asyncio.get_running_loop()
         for wanted in self._configured:
             try:
                 if wanted.transport is Transport.UDP:
                     listener = self._listen_udp(loop, wanted)
                 else:
-                    port = await self._streams.listen(wanted.address, wanted.port)
-                    listener = Listener(Transport.TCP, wanted.address, port)
+                    tls = self._tls_of(wanted)
+                    port = await self._streams.listen(wanted.transport, wanted.address, wanted.port, tls)
+                    listener = Listener(wanted.transport, wanted.address, port)
             except OSError as error:
                 await self.close()
                 raise ConfigurationError(f"sip.listen: cannot listen on {wanted}: {error.strerror}") from None
@@ -118,6 +131,8 @@ class Endpoint:
     async def close(self) -> None:
         """Stop listening and end all connections. Nobody is told anything from here on."""
         self._inbound.receiver = None
+        if self._look is not None:
+            self._look.cancel()
         for _, udp in self._sockets:
             udp.close()
         self._sockets.clear()
@@ -148,11 +163,12 @@ class Endpoint:
             self._later_closed(flow, reason)
         return not reason
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "") -> Flow:
+    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
         """Return a flow to a resolved address.
 
-        `local` prefers one of our addresses. What cannot be ends in `flow_closed` soon after, with the
-        reason in words; such a flow takes nothing.
+        `local` prefers one of our addresses; `name` is what a TLS peer's certificate must have, by default
+        what it was asked for before, else the address. What cannot be ends in `flow_closed` soon after, with
+        the reason in words; such a flow takes nothing.
         """
         if transport is Transport.UDP:
             self._forget_old()
@@ -163,6 +179,8 @@ class Endpoint:
         address = address.strip("[]")
         reason = self._policy.refusal(address, port)
         listener = self._listener(transport, address, local)
+        if not reason and transport.is_websocket:
+            reason = "over WebSocket phones come to us, never we to them"
         if not reason and listener is None and transport is Transport.UDP:
             reason = f"there is no listener for {transport} to {address}"
         ours = self._address(listener, address)
@@ -175,7 +193,25 @@ class Endpoint:
             return flow
         # From the listener's own address, so that the peer sees the one that it may reach us at.
         bind = listener.address if listener is not None and not listener.is_wildcard else ""
-        return self._streams.connect(ours, (address, port), bind)
+        tls = self._tls_to(address, port, name) if transport is Transport.TLS else None
+        return self._streams.connect(ours, (address, port), bind, tls)
+
+    def _tls_of(self, listener: Listener) -> ssl.SSLContext | None:
+        is_tls = listener.transport.is_secure
+        return self._certificate.context if self._certificate is not None and is_tls else None
+
+    def _tls_to(self, address: str, port: int, name: str) -> ClientTls:
+        if name:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[address, port] = name.strip("[]")
+        return ClientTls(self._pbx_tls, self._names.get((address, port), address))
+
+    def _look_at_certificate(self) -> None:
+        if self._certificate is not None:
+            self._certificate.look()
+            when = self._clock.monotonic() + _CERTIFICATE_LOOK_S
+            self._look = self._timers.call_at(when, self._look_at_certificate)
 
     def local_address(self, transport: Transport, remote: str) -> tuple[str, int]:
         """Return the address and port under which `remote` can reach us."""

@@ -21,7 +21,6 @@ Addresses: TypeAlias = list[tuple[str, int]]
 Lookup: TypeAlias = Callable[[str, int, socket.SocketKind], list[tuple[Any, ...]]]
 """`getaddrinfo(host, port, type=kind)`: may block, may raise."""
 
-_DEFAULT_PORT = 5060
 _FRESH = 30.0
 _FRESH_FAILURE = 5.0
 _STALE = 3600.0
@@ -56,7 +55,7 @@ class Resolver:
 
         Never raises; answers within five seconds.
         """
-        wanted = _DEFAULT_PORT if port is None else port
+        wanted = transport.default_port if port is None else port
         if parse_address(host) is not None:
             return [(host.strip("[]"), wanted)]
         key = (host.lower().removesuffix("."), transport)

@@ -1,4 +1,4 @@
-"""One SIP connection over TCP, accepted or made by us (RFC 3261 section 18, RFC 5626 section 3.5.1)."""
+"""One SIP connection over TCP, TLS or WebSocket, accepted or made by us (RFC 3261 18, RFC 5626 3.5.1)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.sip.framing import KeepAlive, StreamFramer
+from wakerobin.core.sip.framing import KeepAlive
 from wakerobin.core.values import Flow, Transport
+from wakerobin.net.wires import Wire, wire_for
 from wakerobin.ports.clock import Clock, Timer, Timers
 
 _UNACKNOWLEDGED_MS = 30_000
@@ -81,11 +82,14 @@ class StreamUser(Protocol):
 class StreamConnection(asyncio.Protocol):
     """Driven by its asyncio transport. Made for a flow before it connects, or without one to accept."""
 
-    def __init__(self, user: StreamUser, number: int, flow: Flow | None = None) -> None:
+    def __init__(
+        self, user: StreamUser, number: int, flow: Flow | None = None, kind: Transport = Transport.TCP
+    ) -> None:
         self._user = user
         self._number = number
+        self._kind = kind
         self._flow = flow
-        self._framer = StreamFramer()
+        self._wire: Wire = wire_for(kind)
         self._transport: asyncio.Transport | None = None
         self._waiting = bytearray()
         self._timer: Timer | None = None
@@ -113,7 +117,7 @@ class StreamConnection(asyncio.Protocol):
             self._waiting += data
             unread = len(self._waiting)
         else:
-            self._transport.write(data)
+            self._transport.write(self._wire.wrap(data))
             unread = self._transport.get_write_buffer_size()
         if unread > self._user.limits.unread:
             self.end("the peer does not read")
@@ -128,6 +132,7 @@ class StreamConnection(asyncio.Protocol):
             # Not from within the caller: it may be about to learn that this was started.
             self._user.timers.call_at(self._user.clock.monotonic(), self._tell)
         elif flush:
+            self._transport.write(self._wire.farewell())
             self._transport.close()
             # A peer that does not read must not keep it open for ever.
             self._set_timer(self._user.clock.monotonic() + self._user.limits.connect, self._transport.abort)
@@ -143,7 +148,7 @@ class StreamConnection(asyncio.Protocol):
             peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
             if not peer:
                 peer = ("", 0)  # it went while it was being accepted
-            self._flow = Flow(Transport.TCP, local[:2], peer[:2], self._number)
+            self._flow = Flow(self._kind, local[:2], peer[:2], self._number)
         refusal = self._end or self._user.opened(self)
         if refusal:
             self._end = refusal
@@ -163,10 +168,12 @@ class StreamConnection(asyncio.Protocol):
             return
         self._heard_at = self._user.clock.monotonic()
         try:
-            found = self._framer.feed(data)
+            found = self._wire.feed(data)
         except SipSyntaxError as fault:
+            self._say()
             self._break(data, fault)
             return
+        self._say()
         for item in found:
             if item is KeepAlive.PING:
                 self.send(KeepAlive.PONG.value)
@@ -177,8 +184,8 @@ class StreamConnection(asyncio.Protocol):
                 self._user.delivered(self, item)
             if self._end:
                 return
-        if self._framer.fault is not None:
-            self._break(b"", self._framer.fault)
+        if self._wire.fault is not None:
+            self._break(b"", self._wire.fault)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection from asyncio."""
@@ -190,6 +197,11 @@ class StreamConnection(asyncio.Protocol):
         """Take the news that the connection could not be made."""
         self._end = self._end or reason
         self._tell()
+
+    def _say(self) -> None:
+        answers = self._wire.answers()
+        if answers and self._transport is not None:
+            self._transport.write(answers)
 
     def _break(self, data: bytes, fault: SipSyntaxError) -> None:
         self._user.broken(self, data, fault)

@@ -1,11 +1,13 @@
-"""All SIP connections over TCP: who may connect to us, and one shared connection to each peer."""
+"""All SIP connections: who may connect to us, and one shared connection to each peer."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
+import ssl
 from collections import Counter
+from dataclasses import dataclass
 from typing import Protocol
 
 from wakerobin import log, metrics
@@ -19,6 +21,14 @@ _BACKLOG = 512
 _log = log.get("net")
 _ACCEPTED = metrics.SIP_CONNECTIONS.labels("accepted")
 _MADE = metrics.SIP_CONNECTIONS.labels("made")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """How to make a TLS connection: what is trusted, and the name that the certificate must have."""
+
+    context: ssl.SSLContext
+    name: str
 
 
 class StreamReader(Protocol):
@@ -51,7 +61,7 @@ class Streams:
         self._reader = reader
         self._numbers = itertools.count(1)
         self._connections: dict[int, StreamConnection] = {}
-        self._made: dict[tuple[str, str, int], StreamConnection] = {}
+        self._made: dict[tuple[Transport, str, str, int], StreamConnection] = {}
         self._accepted_from: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._connecting: set[asyncio.Task[None]] = set()
@@ -61,30 +71,40 @@ class Streams:
         """Return a number that no connection ever had or will have."""
         return next(self._numbers)
 
-    async def listen(self, address: str, port: int) -> int:
+    async def listen(
+        self, kind: Transport, address: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> int:
         """Accept connections there; return the port. Raises OSError where it cannot be bound."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: StreamConnection(self, self.number()), address, port, backlog=_BACKLOG
+            lambda: StreamConnection(self, self.number(), kind=kind),
+            address,
+            port,
+            backlog=_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=self.limits.connect if tls is not None else None,
         )
         self._servers.append(server)
         bound: int = server.sockets[0].getsockname()[1]
         return bound
 
-    def connect(self, local: tuple[str, int], remote: tuple[str, int], bind: str) -> Flow:
+    def connect(
+        self, local: tuple[str, int], remote: tuple[str, int], bind: str, tls: ClientTls | None = None
+    ) -> Flow:
         """Return the flow of our connection to `remote`, made now if there is none.
 
         `local` is what the flow says of our end; `bind` the address to connect from, empty for any.
         """
-        key = (bind, *remote)
+        kind = Transport.TCP if tls is None else Transport.TLS
+        key = (kind, bind, *remote)
         known = self._made.get(key)
         if known is not None and known.is_open:
             return known.flow
         number = self.number()
-        flow = Flow(Transport.TCP, local, remote, number)
+        flow = Flow(kind, local, remote, number)
         connection = self._connections[number] = self._made[key] = StreamConnection(self, number, flow)
         _MADE.inc()
-        task = asyncio.get_running_loop().create_task(self._connect(connection, remote, bind))
+        task = asyncio.get_running_loop().create_task(self._connect(connection, remote, bind, tls))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return flow
@@ -172,18 +192,27 @@ class Streams:
         # A flow that was stored by an earlier run may carry the number of somebody else's connection.
         return connection if connection is not None and connection.flow == flow else None
 
-    async def _connect(self, connection: StreamConnection, remote: tuple[str, int], bind: str) -> None:
+    async def _connect(
+        self, connection: StreamConnection, remote: tuple[str, int], bind: str, tls: ClientTls | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.limits.connect):
                 await loop.create_connection(
-                    lambda: connection, *remote, local_addr=(bind, 0) if bind else None
+                    lambda: connection,
+                    *remote,
+                    local_addr=(bind, 0) if bind else None,
+                    ssl=tls.context if tls is not None else None,
+                    server_hostname=tls.name if tls is not None else None,
                 )
         except TimeoutError:
             connection.failed(f"no connection within {self.limits.connect:g} s")
         except asyncio.CancelledError:
             connection.failed("this server stops")
             raise
+        except ssl.SSLError as error:
+            words = getattr(error, "verify_message", None) or error.reason or str(error)
+            connection.failed(f"no TLS connection: {words}")
         except OSError as error:
             words = os.strerror(error.errno) if error.errno else str(error)
             connection.failed(f"no connection: {words}")

@@ -34,8 +34,14 @@ class SipOptions:
     """`[sip]`: where SIP is spoken and its limits."""
 
     listen: tuple[str, ...] = _option(
-        ("udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"), "Listeners, `transport:address:port`."
+        ("udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"),
+        "Listeners, `transport:address:port`; also `tls:`, `ws:` and `wss:`.",
     )
+    tls_cert: str = _option("", "Certificate chain (PEM) that phones see; taken anew when the file changes.")
+    tls_key: str = _option("", "Its key (PEM).")
+    tls_ca_file: str = _option("", "CA file (PEM) that PBXs are verified by; empty: the system's.")
+    tls_client_cert: str = _option("", "Certificate (PEM) to show PBXs that ask for one.")
+    tls_client_key: str = _option("", "Its key (PEM), where it is in a file of its own.")
     public: str = _option(
         "", "Name or address under which phones reach this server. Empty: the local address."
     )

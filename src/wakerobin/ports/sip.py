@@ -32,8 +32,10 @@ class SipEndpoint(Protocol):
         """Send, or queue while the stream connects. False: the flow is known to be dead."""
         ...
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "") -> Flow:
+    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
         """Return a flow to a resolved address: the listening socket for UDP, a shared connection for streams.
+
+        `name`: the host that was asked for; the certificate of a TLS peer must have it (RFC 5922).
 
         A stream that cannot be opened, or a refused destination (core.addresses), ends in `flow_closed`.
         """

@@ -267,7 +267,7 @@ def _lookup(policies: dict[str, LifetimePolicy]) -> Callable[[str], LifetimePoli
 def _listeners(endpoint: Endpoint) -> Callable[[str, int | None], bool]:
     def is_listener(host: str, port: int | None) -> bool:
         for listener in endpoint.listeners:
-            if listener.port != (port or 5060):
+            if listener.port != (port or listener.transport.default_port):
                 continue
             if listener.address == host:
                 return True

@@ -89,7 +89,7 @@ class WireEndpoint:
             return
         self.receiver.receive(message, flow)
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "") -> Flow:
+    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
         """Return the flow to a place: for TCP the one connection to it."""
         remote = (address, port)
         if transport is Transport.UDP:

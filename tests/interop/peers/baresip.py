@@ -29,6 +29,7 @@ sip_listen {ip}:{port}
 net_interface {ip}
 call_local_timeout 120
 call_max_calls 8
+sip_cafile {ca}
 audio_source aufile,{tone}
 audio_player aubridge,sink
 audio_alert aubridge,alert
@@ -92,11 +93,12 @@ class Event:
 class Baresip:
     """A phone at its own address. `port` is for SIP, `port + 1` for TLS, `port + 2` for control."""
 
-    def __init__(self, ip: str, port: int, accounts: Sequence[PhoneAccount]) -> None:
+    def __init__(self, ip: str, port: int, accounts: Sequence[PhoneAccount], *, ca_file: str = "") -> None:
         self.name = f"baresip-{accounts[0].user}"
         self.ip, self.port = ip, port
         self._program = Program(self.name)
         self._accounts = accounts
+        self._ca_file = ca_file
         self._events: list[Event] = []
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -113,7 +115,7 @@ class Baresip:
         folder = self._program.folder
         (folder / "tone.wav").write_bytes(_tone())
         configuration = _CONFIGURATION.format(
-            ip=self.ip, port=self.port, control=self.port + 2, tone=folder / "tone.wav"
+            ip=self.ip, port=self.port, control=self.port + 2, tone=folder / "tone.wav", ca=self._ca_file
         )
         (folder / "config").write_text(configuration)
         (folder / "accounts").write_text("".join(f"{one.line()}\n" for one in self._accounts))

@@ -36,7 +36,7 @@ class Installation:
 
 
 class Wakerobin:
-    """A server at one address: SIP on `port` (UDP and TCP), the API on `port + 1`.
+    """A server at one address: SIP on `port` (UDP and TCP), the API on `port + 1`, TLS on `port + 2` if any.
 
     `registrars` are the hosts that its one app may enrol. `sip`, `app` and `life` are further lines of
     the tables `[sip]`, `[apps.softphone]` and `[apps.softphone.lifetime]`. What it stores outlives `kill`.
@@ -84,6 +84,11 @@ class Wakerobin:
     def address(self) -> str:
         """`ip:port` of SIP, as a phone wants its outbound proxy."""
         return f"{self.ip}:{self.port}"
+
+    @property
+    def tls(self) -> tuple[str, int]:
+        """(ip, port) of SIP over TLS, where `sip` says that it is spoken."""
+        return self.ip, self.port + 2
 
     @property
     def place(self) -> tuple[str, int]:

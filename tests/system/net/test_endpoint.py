@@ -224,7 +224,7 @@ async def test_a_listener_that_cannot_be_bound_is_told_in_words(start: Start, se
 
 
 @pytest.mark.parametrize(
-    "text", ["", "udp", "udp:5060", "tls:0.0.0.0:5061", "udp:0.0.0.0:65536", "udp:::1:5060", "udp:host:5060"]
+    "text", ["", "udp", "udp:5060", "sctp:0.0.0.0:5061", "udp:0.0.0.0:65536", "udp:::1:5060", "udp:host:5060"]
 )
 def test_a_listener_that_is_none_is_refused_in_words(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"sip\.listen"):

@@ -64,9 +64,9 @@ def transport_of(text: str) -> Transport | Refusal:
     """Return the transport to the PBX; UDP unless the app asks for another."""
     if text in ("", "udp"):
         return Transport.UDP
-    if text == "tcp":
-        return Transport.TCP
-    return Refusal("registrar-unusable", "udp and tcp are spoken to PBXs", "/transport")
+    if text in ("tcp", "tls"):
+        return Transport(text)
+    return Refusal("registrar-unusable", "udp, tcp and tls are spoken to PBXs", "/transport")
 
 
 def lifetime_of(app: AppOptions, asked_s: int | None) -> Duration:

@@ -128,8 +128,8 @@ class _Cycle:
             self._end(Unreachable(reason))
             return
         address, port = self._targets.pop(0)
-        transport = errand.registrar.hop.transport
-        self._flow = flow = around.endpoint.flow_to(transport, address, port)
+        transport, name = errand.registrar.hop.transport, errand.registrar.hop.host
+        self._flow = flow = around.endpoint.flow_to(transport, address, port, name=name)
         if not errand.contact:
             ours = self._cycles.addresses.towards(flow)
             self._contact = contact_uri(errand.account.contact_user, ours, transport)

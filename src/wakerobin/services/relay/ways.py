@@ -12,8 +12,6 @@ from wakerobin.core.values import Flow, Transport
 from wakerobin.ports.sip import Resolver, SipEndpoint
 from wakerobin.services.fleet.values import Upstream
 
-DEFAULT_PORT = 5060
-
 Peer = tuple[str, int]
 
 
@@ -32,7 +30,8 @@ class Ways:
         if address is None:
             return None
         is_public = reach(address) is Reach.PUBLIC
-        return self._to(hop, [(str(address), hop.port or DEFAULT_PORT)], upstream, seen, is_public=is_public)
+        port = hop.port or _transport(hop, upstream).default_port
+        return self._to(hop, [(str(address), port)], upstream, seen, is_public=is_public)
 
     async def resolved(self, hop: SipUri, upstream: Upstream | None, seen: Peer | None) -> Flow | None:
         """Return the flow to a name; None where it leads nowhere and the PBX was seen nowhere either."""
@@ -63,11 +62,11 @@ class Ways:
         if not found:
             return None
         local = binding.local[0] if binding is not None else ""
-        return self._endpoint.flow_to(_transport(hop, upstream), *found[0], local)
+        return self._endpoint.flow_to(_transport(hop, upstream), *found[0], local, hop.host)
 
 
 def _transport(hop: SipUri, upstream: Upstream | None) -> Transport:
     said = (hop.param("transport") or "").lower()
-    if said in (Transport.UDP, Transport.TCP):
+    if said in (Transport.UDP, Transport.TCP, Transport.TLS):
         return Transport(said)
     return upstream.flow.transport if upstream is not None and not said else Transport.UDP
