@@ -17,7 +17,7 @@ from wakerobin.ports.store import OutboxRow, Transaction
 from wakerobin.testing.pbx_call import FakeCall
 
 DAY = 24 * 3600 * SECOND
-TAKES_IT_BACK = [one for one in Provider if one is not Provider.APNS]
+TAKES_IT_BACK = [one for one in Provider if one not in (Provider.APNS, Provider.ACROBITS)]
 
 
 async def reachable(world: World, *providers: Provider, **fields: Any) -> PushRegistration:
@@ -106,6 +106,16 @@ async def test_apple_gets_no_push_that_a_call_is_over_as_it_would_ring_once_more
         await reachable(world, Provider.APNS, Provider.FCM)
         await cancelled(world)
         assert [over.target.provider for over in overs(world)] == [Provider.FCM]
+
+
+async def test_an_app_that_knows_only_calls_answered_elsewhere_is_told_of_nothing_else() -> None:
+    world = World()
+    async with world.running():
+        await reachable(world, Provider.ACROBITS)
+        await cancelled(world)
+        assert not overs(world)
+        await cancelled(world, "SIP;cause=200")
+        assert [over.payload["state"] for over in overs(world)] == ["answered-elsewhere"]
 
 
 @pytest.mark.parametrize(

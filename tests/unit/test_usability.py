@@ -95,7 +95,12 @@ def problem(*targets: TargetRequest, **more: Any) -> tuple[str, str]:
             "target-unusable",
             "/targets/0/token",
         ),
-        ((replace(CALL, provider=Provider.ACROBITS, token=Secret("x")),), "", ""),
+        ((replace(CALL, provider=Provider.ACROBITS, token=Secret("x"), topic="cz.acrobits.x"),), "", ""),
+        (
+            (replace(CALL, provider=Provider.ACROBITS, token=Secret("x")),),
+            "target-unusable",
+            "/targets/0/topic",
+        ),
     ],
 )
 def test_targets_must_be_able_to_ring(
@@ -110,6 +115,8 @@ def test_a_target_of_a_push_service_that_the_app_does_not_have_is_unusable(provi
     nothing: dict[str, Any] = {option: None}
     without = replace(APP, **nothing)
     target = subscription(provider) if option == "webpush" else replace(CALL, provider=provider)
+    if provider is Provider.ACROBITS:
+        target = replace(target, topic="cz.acrobits.x")
     assert problem(target, app=without) == ("target-unusable", "/targets/0/provider")
     assert problem(target) == ("", "")
     assert provider in providers_of(APP)

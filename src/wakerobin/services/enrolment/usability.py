@@ -86,6 +86,8 @@ def _refusal_of(
         return _refusal_of_subscription(target, pointer, endpoint_refusal)
     if target.provider is Provider.APNS:
         return _refusal_of_apns(app, target, pointer)
+    if target.provider is Provider.ACROBITS and not _TOKEN.match(target.topic):
+        return Refusal("target-unusable", "the topic is the AppId of the app", f"{pointer}/topic")
     if not _TOKEN.match(target.token.reveal()):
         return Refusal("target-unusable", "a token is printable ASCII without blanks", f"{pointer}/token")
     return None

@@ -28,9 +28,6 @@ ELSEWHERE = "answered-elsewhere"
 CALL_OVER_MS = 30_000
 """How long the news that a call is over is of use."""
 
-_TAKES_NO_OVER = frozenset({Provider.APNS})
-"""Where a phone learns from the API that a call is over: a VoIP push would have to ring it once more."""
-
 _NO_TEXT = Text("", "")
 
 
@@ -130,13 +127,20 @@ def call_over_pushes(  # noqa: PLR0913 - what such a push is made of
     """Return the pushes that take a call back from the targets (by id) whose call push was accepted."""
     messages = []
     for target in wakeable.targets:
-        if target.id not in taken_by or target.provider in _TAKES_NO_OVER:
+        if target.id not in taken_by or not _can_be_told(target, state):
             continue
         id_ = uuid_from(keyed_hash(secret, "call-over-push", details.call_id, str(target.id)))
         head = _head(id_, wakeable, policy, (now, now + CALL_OVER_MS))
         message = call_over_message(wakeable.registration.app, target, head, details, state)
         messages.append(_worded(message, wakeable, text))
     return messages
+
+
+def _can_be_told(target: PushTarget, state: str) -> bool:
+    """Whether a push can tell a phone that a call is over."""
+    if target.provider is Provider.APNS:
+        return False  # a VoIP push would have to ring it once more; the app learns it from the API
+    return target.provider is not Provider.ACROBITS or state == ELSEWHERE  # it has words for that alone
 
 
 def _head(id_: str, wakeable: Wakeable, policy: LifetimePolicy, times: tuple[int, int]) -> PayloadHead:
