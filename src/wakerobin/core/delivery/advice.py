@@ -81,7 +81,16 @@ _KEYS: Final[dict[tuple[Provider, str], str]] = {
         "The key in `service_account_file` of [apps.{app}.fcm] was deleted or disabled, or this machine's "
         "clock is wrong: make a new key in the Firebase console."
     ),
+    (Provider.FCM, "SERVICE_DISABLED"): (
+        "The Firebase Cloud Messaging API is off in the project of [apps.{app}.fcm]: enable it in the Google "
+        "Cloud console."
+    ),
+    (Provider.FCM, "NOT_FOUND"): (
+        "Google knows no project as in `service_account_file` of [apps.{app}.fcm], or `url` there is wrong."
+    ),
     (Provider.FCM, "THIRD_PARTY_AUTH_ERROR"): "The APNs or VAPID key in the Firebase project is not valid.",
+    (Provider.WEBHOOK, "status 404"): "Nothing takes pushes at `url` in [apps.{app}.webhook]: mend it.",
+    (Provider.WEBHOOK, "status 405"): "Nothing takes a POST at `url` in [apps.{app}.webhook]: mend it.",
 }
 _KEYS_OF: Final[dict[Provider, str]] = {
     Provider.APNS: "Check `key_file`, `key_id`, `team_id` and `topic` in [apps.{app}.apns].",
