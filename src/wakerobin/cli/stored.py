@@ -19,11 +19,11 @@ from wakerobin.server.secret import server_secret
 from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import BindingStatus
 from wakerobin.services.lives import Lives
+from wakerobin.services.push_checks import PushChecks
 from wakerobin.store import open_store
 from wakerobin.web.admin.importing import import_lines
 from wakerobin.web.admin.inspection import Inspection, Json
 from wakerobin.web.admin.operations import Operations
-from wakerobin.web.admin.push_checks import PushChecks
 
 
 class Stored:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from wakerobin.server.building import Rooms
 from wakerobin.services.enrolment.importing import Importing
-from wakerobin.web.admin.push_checks import PushChecks
+from wakerobin.services.push_checks import PushChecks
 from wakerobin.web.context import WebContext
 
 

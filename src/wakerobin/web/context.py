@@ -16,9 +16,9 @@ from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.lives import Lives
+from wakerobin.services.push_checks import PushChecks
 from wakerobin.services.selftest import SelfTests
 from wakerobin.services.switchboard import Switchboard
-from wakerobin.web.admin.push_checks import PushChecks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from wakerobin.core.delivery.advice import refused_key, service_down
 from wakerobin.core.ids import Entropy, uuid_from
@@ -29,7 +29,8 @@ from wakerobin.core.values import Provider, Purpose, PushTarget, Secret
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import AppOptions
 from wakerobin.ports.push import PushService
-from wakerobin.web.admin.inspection import Json
+
+Json: TypeAlias = dict[str, Any]
 
 PATIENCE_S: Final = 10.0
 
