@@ -22,9 +22,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from wakerobin import metrics
 from wakerobin.cli.commands import wakerobin_command
 from wakerobin.core import story
-from wakerobin.core.pushes import PushType
+from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetGone, Throttled, Unavailable
 from wakerobin.core.values import Duration, Secret
 from wakerobin.ports.options import Options
+from wakerobin.push.webpush import verdicts
 from wakerobin.texts.entries import PLACEHOLDERS
 from wakerobin.texts.languages import ENGLISH, canonical
 from wakerobin.texts.loc_keys import every_key
@@ -254,6 +255,33 @@ def _table(head: tuple[str, ...], rows: Any) -> str:
 
 _TABLES = frozenset(name for name, _ in option_records())
 
+
+def webpush_answers_table() -> str:
+    """Return what the answers of Web Push services mean."""
+    rows = (
+        (
+            str(status),
+            f"`{said}`" if said else "",
+            _meaning(verdict.make(verdicts.Facts(status, ""))),
+            verdict.why,
+        )
+        for (status, said), verdict in sorted(verdicts.VERDICTS.items())
+    )
+    return _table(("status", "with", "is", "because"), rows)
+
+
+def _meaning(outcome: Outcome) -> str:
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case TargetGone(certain=certain):
+            return "gone" if certain else "suspect"
+        case Rejected(ours=ours):
+            return "our fault" if ours else "dropped"
+        case Throttled() | Unavailable():
+            return "tried again"
+
+
 MAKERS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "problems": problems_table,
@@ -264,6 +292,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "languages": languages_table,
     "texts": texts_table,
     "loc-keys": loc_keys_table,
+    "webpush-answers": webpush_answers_table,
 }
 
 

@@ -121,7 +121,7 @@ def test_every_command_that_is_named_exists(path: Path) -> None:
         for line in block.split("\n")
     ]
     for text in (*_codes(page), *lines):
-        called = re.search(r"(?:^|[ /])wakerobin ((?:[a-z]+ ?)+)", text)
+        called = re.search(r"(?:^|[ /])wakerobin ((?:[a-z]+(?:-[a-z]+)* ?)+)", text)
         if called is None or "git clone" in text:
             continue
         command: click.Command = wakerobin_command
