@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -11,6 +10,7 @@ from wakerobin.core.pushes import Lane, Outcome, PushMessage, Unavailable
 from wakerobin.ports.push import always_wanted
 from wakerobin.push.connection import Answer, Pool, PoolOptions, Request, Result, Surroundings
 from wakerobin.push.place import Place
+from wakerobin.push.sending import OnOutcome, outcome_of
 
 CALL_TRY_S: Final = 2.0
 """A server that takes longer to answer a call's push is asked again."""
@@ -29,7 +29,6 @@ Write: TypeAlias = Callable[[PushMessage, int], Letter | Outcome]
 """Makes the letter of a push, or says why there is none; the time is epoch milliseconds."""
 Read: TypeAlias = Callable[[Answer, int], Outcome]
 """Reads an answer; the time is epoch milliseconds."""
-OnOutcome: TypeAlias = Callable[[Outcome], None]
 
 
 class PostingService:
@@ -61,14 +60,7 @@ class PostingService:
 
     async def send(self, message: PushMessage, deadline: float) -> Outcome:
         """Try once, until `deadline` (monotonic seconds)."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def on_outcome(outcome: Outcome) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        self.begin(message, deadline, on_outcome)
-        return await future
+        return await outcome_of(self.begin, message, deadline)
 
     def begin(
         self,

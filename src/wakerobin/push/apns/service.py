@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
 from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
@@ -37,6 +36,7 @@ from wakerobin.push.connection import (
     Surroundings,
 )
 from wakerobin.push.jwt import TeamToken
+from wakerobin.push.sending import OnOutcome, outcome_of
 
 PRODUCTION_HOST: Final = "api.push.apple.com"
 SANDBOX_HOST: Final = "api.sandbox.push.apple.com"
@@ -51,8 +51,6 @@ _DEVICE_TOKEN = re.compile(r"[0-9A-Fa-f]{2,400}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
 _MOST_REMEMBERED = 20_000
-
-OnOutcome: TypeAlias = Callable[[Outcome], None]
 
 
 class ApnsService:
@@ -125,14 +123,7 @@ class ApnsService:
 
     async def send(self, message: PushMessage, deadline: float) -> Outcome:
         """Try once, until `deadline` (monotonic seconds)."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def on_outcome(outcome: Outcome) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        self.begin(message, deadline, on_outcome)
-        return await future
+        return await outcome_of(self.begin, message, deadline)
 
     def begin(
         self,

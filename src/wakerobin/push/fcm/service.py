@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
 
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGone, Throttled, Unavailable
@@ -27,8 +26,7 @@ from wakerobin.push.fcm.pacing import ProjectPace
 from wakerobin.push.fcm.verdicts import Consequence, Judgement, judge
 from wakerobin.push.place import Place
 from wakerobin.push.reporting import line_reporter
-
-OnOutcome: TypeAlias = Callable[[Outcome], None]
+from wakerobin.push.sending import OnOutcome, outcome_of
 
 
 class FcmService:
@@ -69,14 +67,7 @@ class FcmService:
 
     async def send(self, message: PushMessage, deadline: float) -> Outcome:
         """Try once, until `deadline` (monotonic seconds)."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def on_outcome(outcome: Outcome) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        self.begin(message, deadline, on_outcome)
-        return await future
+        return await outcome_of(self.begin, message, deadline)
 
     def begin(
         self,

@@ -6,10 +6,9 @@ policy at each connect, and redirects are not followed.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
@@ -31,6 +30,7 @@ from wakerobin.push.connection import (
     client_context,
 )
 from wakerobin.push.reporting import line_reporter
+from wakerobin.push.sending import OnOutcome, outcome_of
 from wakerobin.push.webpush import notification
 from wakerobin.push.webpush.encryption import SALT_OCTETS, SubscriptionKeys, encrypt, padding
 from wakerobin.push.webpush.endpoint import Endpoint, read_endpoint
@@ -44,8 +44,6 @@ BAD_KEYS: Final = "BadSubscriptionKeys"
 TOO_LARGE: Final = "PayloadTooLarge"
 
 _log = log.get("push")
-
-OnOutcome: TypeAlias = Callable[[Outcome], None]
 
 
 class WebPushService:
@@ -84,14 +82,7 @@ class WebPushService:
 
     async def send(self, message: PushMessage, deadline: float) -> Outcome:
         """Try once, until `deadline` (monotonic seconds)."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def on_outcome(outcome: Outcome) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        self.begin(message, deadline, on_outcome)
-        return await future
+        return await outcome_of(self.begin, message, deadline)
 
     def begin(
         self,
