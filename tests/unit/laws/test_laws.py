@@ -202,7 +202,8 @@ class LifeMachine(RuleBasedStateMachine):
         assert any(isinstance(effect, Release) for effect in effects) is not hold
         self.release_at = release_at
 
-    @precondition(lambda self: self.of.life.ended is Ended.TARGETS_GONE and self.release_at > self.of.now)
+    @precondition(lambda self: self.of.life.ended is Ended.TARGETS_GONE and self.of.has_binding)
+    @precondition(lambda self: self.release_at > self.of.now)
     @rule()
     def the_guard_takes_it_back(self) -> None:
         of = self.of

@@ -67,10 +67,10 @@ def decide(life: Life, event: Event, now: int, policy: LifetimePolicy, context: 
     dormant one resumed.
     """
     match event:
-        case Use(cause=cause) if life.ended is None or life.ended is Ended.DORMANT:
-            return used(life, cause, now, policy, context)
         case Fire():
             return fired(life, now, policy, context)
+        case Use() if life.ended is None or life.ended is Ended.DORMANT:
+            return used(life, event.cause, now, policy, context)
         case TargetsRestored():
             return restored(life, now, policy)
         case _ if life.ended is None:

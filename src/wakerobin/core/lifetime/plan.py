@@ -7,7 +7,7 @@ import enum
 import functools
 from dataclasses import dataclass
 
-from wakerobin.core.lifetime.habits import Habits
+from wakerobin.core.lifetime.habits import Answering, Habits
 from wakerobin.core.lifetime.policy import LifetimePolicy, Renewal
 from wakerobin.core.lifetime.quiet import local_hours
 from wakerobin.core.lifetime.renewal import Moment, Reason, earliest, renewals
@@ -15,6 +15,8 @@ from wakerobin.core.values import Duration, Life
 
 _HOUR = 3600_000
 _NOBODY = Habits()
+_TIMELESS = frozenset({Answering.UNKNOWN, Answering.SILENT})
+"""Phones that are asked without regard to the hour."""
 
 # Steps beyond every ladder, so that they mean the same under another policy: a configuration may change in
 # the middle of a life.
@@ -110,7 +112,7 @@ def ladder(policy: LifetimePolicy, lifetime: Duration) -> Ladder:
     """
     warnings = tuple(Moment(lead) for lead in policy.leads(lifetime))
     first = policy.first_renewal(lifetime, policy.leads(lifetime))
-    return _sorted(renewals(policy, lifetime, first, _NOBODY, None), warnings, policy, lifetime)
+    return _joined(_of_all(policy, lifetime, first), warnings, policy, lifetime)
 
 
 def rungs_of(life: Life, policy: LifetimePolicy, zone: str) -> Ladder:
@@ -160,9 +162,20 @@ def _own(policy: LifetimePolicy, lifetime: Duration, habits: str, zone: str, exp
     def hours(lead: int, count: int, every: int) -> list[int]:
         return local_hours(zone, expires_at - lead, count, every)
 
-    return _sorted(
-        renewals(policy, lifetime, first, Habits.decode(habits), hours), warnings, policy, lifetime
-    )
+    known = Habits.decode(habits)
+    if known.answering in _TIMELESS:
+        renewed = _of_all(policy, lifetime, first, known)
+    else:
+        renewed = renewals(policy, lifetime, first, known, hours)
+    return _joined(renewed, warnings, policy, lifetime)
+
+
+@functools.lru_cache(maxsize=256)
+def _of_all(
+    policy: LifetimePolicy, lifetime: int, first: int, habits: Habits = _NOBODY
+) -> tuple[Moment, ...]:
+    """Return the renewals of all phones of a kind, whatever their clocks show."""
+    return renewals(policy, lifetime, first, habits, None)
 
 
 def _warnings(policy: LifetimePolicy, lifetime: int, zone: str, expires_at: int) -> tuple[Moment, ...]:
@@ -176,11 +189,11 @@ def _warnings(policy: LifetimePolicy, lifetime: int, zone: str, expires_at: int)
         return tuple(Moment(lead) for lead in leads)
     moved: list[Moment] = []
     for lead in leads:
-        night = policy.quiet_hours.night(zone, expires_at - lead)
-        if night is None or night[0] == expires_at - lead:
+        began = policy.quiet_hours.began(zone, expires_at - lead)
+        if began is None or began == expires_at - lead:
             moved.append(Moment(lead))
-        elif expires_at - night[0] + policy.renewal_every <= lifetime // 2:
-            moved.append(Moment(expires_at - night[0], Reason.BEFORE_NIGHT))
+        elif expires_at - began + policy.renewal_every <= lifetime // 2:
+            moved.append(Moment(expires_at - began, Reason.BEFORE_NIGHT))
         elif lead == leads[-1]:
             moved.append(Moment(lead))
     kept: list[Moment] = []
@@ -195,20 +208,38 @@ def _is_one(one: Moment, after: Moment) -> bool:
     return Reason.BEFORE_NIGHT in (one.reason, after.reason) and one.lead - after.lead <= _HOUR
 
 
-def _sorted(
+def _joined(
     renewed: tuple[Moment, ...], warned: tuple[Moment, ...], policy: LifetimePolicy, lifetime: int
 ) -> Ladder:
-    rungs = [(one, PlanKind.RENEW) for one in renewed] + [(one, PlanKind.WARNING) for one in warned]
-    rungs.sort(key=lambda rung: (-rung[0].lead, rung[1] is PlanKind.WARNING))
-    kinds = tuple(kind for _, kind in rungs)
+    """Put the few warnings between the many renewals: done for each life that has a night of its own."""
+    leads, kinds, reasons = _columns(renewed)
+    warnings = []
+    for number, one in enumerate(warned):
+        place = bisect.bisect_right(renewed, -one.lead, key=_order) + number
+        leads.insert(place, one.lead)
+        kinds.insert(place, PlanKind.WARNING)
+        reasons.insert(place, one.reason)
+        warnings.append(place)
     return Ladder(
-        leads=tuple(one.lead for one, _ in rungs),
-        kinds=kinds,
-        reasons=tuple(one.reason for one, _ in rungs),
-        renewals=tuple(i for i, kind in enumerate(kinds) if kind is PlanKind.RENEW),
-        warnings=tuple(i for i, kind in enumerate(kinds) if kind is PlanKind.WARNING),
+        leads=tuple(leads),
+        kinds=tuple(kinds),
+        reasons=tuple(reasons),
+        renewals=tuple(i for i in range(len(leads)) if i not in warnings),
+        warnings=tuple(warnings),
         smallest_lead=policy.leads(lifetime)[-1],
     )
+
+
+def _columns(renewed: tuple[Moment, ...]) -> tuple[list[int], list[PlanKind], list[Reason]]:
+    return (
+        [one.lead for one in renewed],
+        [PlanKind.RENEW] * len(renewed),
+        [one.reason for one in renewed],
+    )
+
+
+def _order(one: Moment) -> int:
+    return -one.lead
 
 
 def _last_below(indexes: tuple[int, ...], step: int) -> int | None:

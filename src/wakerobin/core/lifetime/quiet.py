@@ -52,10 +52,14 @@ class QuietHours:
 
     def night(self, zone: str, at: int) -> tuple[int, int] | None:
         """Return when the night began and ends that covers a moment; None by day, or in no known zone."""
+        began = self.began(zone, at)
         found = zone_of(zone)
-        if found is None or not self._covers(found, at):
-            return None
-        return self._began(found, at), self._ends(found, at)
+        return (began, self._ends(found, at)) if began is not None and found is not None else None
+
+    def began(self, zone: str, at: int) -> int | None:
+        """Return when the night began that covers a moment; None as for `night`."""
+        found = zone_of(zone)
+        return self._began(found, at) if found is not None and self._covers(found, at) else None
 
     def _covers(self, zone: ZoneInfo, at: int) -> bool:
         return (_time_of_day(zone, at) - self.start * _MINUTE) % _DAY < self.length
