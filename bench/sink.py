@@ -15,12 +15,15 @@ from pathlib import Path
 
 from wakerobin.testing.pns import FakePns
 
+_TOLD = ("key_file", "key_id", "team_id", "topic", "url", "ca_file")
+
 
 async def _serve(folder: Path, ip: str, port: int) -> None:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
     async with FakePns(folder, host=ip, port=port) as pns:
-        _write(folder / "options.json", asdict(pns.options()))
+        told = asdict(pns.options())
+        _write(folder / "options.json", {name: told[name] for name in _TOLD})
         while True:
             await asked.wait()
             asked.clear()
