@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wakerobin.core.pacing import Backoff, Pace, TokenBucket, divide
+from wakerobin.core.pacing import Backoff, Pace, TokenBucket, Turns
 
 
 def test_a_full_bucket_lets_a_burst_go_at_once_and_then_asks_to_wait() -> None:
@@ -172,23 +172,39 @@ def test_a_pace_that_could_never_serve_is_a_bug(rate: float, ramp: float, burst:
         Pace(rate, ramp, burst, 0.0)
 
 
-wants = st.lists(st.integers(0, 50), min_size=1, max_size=5)
+wants = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 50), min_size=1)
 
 
-@given(st.integers(0, 100), wants, st.data())
-def test_what_is_divided_goes_to_those_who_want_it_and_nobody_is_starved(
-    total: int, wanted: list[int], data: st.DataObject
-) -> None:
-    weights = data.draw(st.lists(st.integers(1, 9), min_size=len(wanted), max_size=len(wanted)))
-    shares = divide(total, wanted, weights)
-    assert all(0 <= share <= want for share, want in zip(shares, wanted, strict=True))
-    assert sum(shares) == min(total, sum(wanted))
-    wanting = [share for share, want in zip(shares, wanted, strict=True) if want]
-    if total >= len(wanting):
-        assert all(wanting)
+@given(st.integers(0, 100), wants)
+def test_what_is_shared_goes_to_those_who_want_it(total: int, wanted: dict[str, int]) -> None:
+    shares = Turns[str](lambda key: ord(key) - 96).shares(total, wanted)
+    assert all(0 <= shares[key] <= want for key, want in wanted.items())
+    assert sum(shares.values()) == min(total, sum(wanted.values()))
 
 
-def test_what_is_divided_among_many_who_want_all_of_it_goes_by_weight() -> None:
-    assert divide(130, [1000, 1000, 1000], [8, 4, 1]) == [80, 40, 10]
-    assert divide(130, [10, 1000, 0], [8, 4, 1]) == [10, 120, 0]
-    assert divide(1, [9, 9], [1, 8]) == [1, 0]
+@given(st.lists(st.integers(1, 30), min_size=60, max_size=60))
+def test_over_time_each_gets_by_its_weight_however_little_there_is_at_once(totals: list[int]) -> None:
+    weights = {"a": 8, "b": 4, "c": 1}
+    turns = Turns[str](lambda key: weights[key])
+    had = dict.fromkeys(weights, 0)
+    for total in totals:
+        shares = turns.shares(total, dict.fromkeys(weights, 1000))
+        turns.took(shares, weights)
+        for key, share in shares.items():
+            had[key] += share
+    everything = sum(totals)
+    for key, weight in weights.items():
+        assert abs(had[key] - everything * weight / 13) <= 4
+
+
+def test_who_wanted_nothing_for_long_does_not_get_it_all_afterwards() -> None:
+    turns = Turns[str](lambda _key: 1)
+    for _ in range(1000):
+        turns.took(turns.shares(10, {"a": 10, "b": 0}), ["a", "b"])
+    assert turns.shares(20, {"a": 20, "b": 20}) == {"a": 8, "b": 12}
+
+
+def test_a_newcomer_begins_where_the_others_are() -> None:
+    turns = Turns[str](lambda _key: 1)
+    turns.took({"a": 500}, ["a"])
+    assert turns.shares(10, {"a": 10, "b": 10}) == {"a": 5, "b": 5}

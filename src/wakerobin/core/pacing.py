@@ -5,13 +5,18 @@ All are pure: the time and the randomness are arguments.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 # 2**64 times any first wait is beyond every bound in use; above it the power would overflow.
 _MOST_DOUBLINGS = 64
 _FIRST_SHARE = 0.1
+_MOST_CREDIT = 4.0
 
 
 class TokenBucket:
@@ -145,31 +150,46 @@ class Pace:
         return _FIRST_SHARE + (1 - _FIRST_SHARE) * age / self._ramp_s
 
 
-def divide(total: int, wanted: Sequence[int], weights: Sequence[int]) -> list[int]:
-    """Share `total` out among those who want so many, by weight; what one does not want goes to the others.
+class Turns(Generic[K]):
+    """Who goes next where not all can: each by its weight, over time, and nobody never.
 
-    Everybody who wants something gets one at least; where there are not enough, the first do.
+    `shares` decides and remembers nothing; `took` is told what was taken.
     """
-    shares = [0] * len(wanted)
-    open_ = [number for number, want in enumerate(wanted) if want > 0]
-    left = total
-    for number in open_[:left]:
-        shares[number] = 1
-    left -= sum(shares)
-    open_ = [number for number in open_ if shares[number] < wanted[number]]
-    while left > 0 and open_:
-        weight = sum(weights[number] for number in open_)
-        given = 0
-        for number in open_:
-            share = min(wanted[number] - shares[number], left * weights[number] // weight)
-            shares[number] += share
-            given += share
-        if not given:  # fewer are left than there are parts: the first come first
-            shares[open_[0]] += 1
-            given = 1
-        left -= given
-        open_ = [number for number in open_ if shares[number] < wanted[number]]
-    return shares
+
+    def __init__(self, weight: Callable[[K], int]) -> None:
+        self._weight = weight
+        self._turns: dict[K, float] = {}
+        """How much each has had, by its weight: who has had least goes next."""
+
+    def shares(self, total: int, wanted: Mapping[K, int]) -> dict[K, int]:
+        """Share `total` out among those who want so many; what one does not want goes to the others."""
+        least = min((self._turns[key] for key in wanted if key in self._turns), default=0.0)
+        waiting = [
+            (self._turns.get(key, least), place, key)
+            for place, (key, want) in enumerate(wanted.items())
+            if want > 0
+        ]
+        heapq.heapify(waiting)
+        shares = dict.fromkeys(wanted, 0)
+        while waiting and total > 0:
+            turn, place, key = waiting[0]
+            shares[key] += 1
+            total -= 1
+            if shares[key] < wanted[key]:
+                heapq.heapreplace(waiting, (turn + 1 / self._weight(key), place, key))
+            else:
+                heapq.heappop(waiting)
+        return shares
+
+    def took(self, taken: Mapping[K, int], waiting: Collection[K]) -> None:
+        """Remember what was taken, of those who waited; who does not wait any more is forgotten.
+
+        Who had nothing to take for long does not get it all at once afterwards.
+        """
+        least = min((self._turns[key] for key in waiting if key in self._turns), default=0.0)
+        turns = {key: self._turns.get(key, least) + taken.get(key, 0) / self._weight(key) for key in waiting}
+        most = max(turns.values(), default=0.0)
+        self._turns = {key: max(turn, most - _MOST_CREDIT) for key, turn in turns.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,9 +131,12 @@ class Carrier:
 
 
 def _groups(stops: Iterable[Stop]) -> list[list[Stop]]:
-    """Put together what one push can stand for: the same tokens, and the same words."""
+    """Put together what one push can stand for: the same tokens, and the same words.
+
+    The row that was decided first gives the push its id, whenever they meet.
+    """
     found: dict[tuple[PushType, str, frozenset[tuple[Provider, Secret]]], list[Stop]] = {}
-    for stop in stops:
+    for stop in sorted(stops, key=lambda stop: stop.row.id):
         tokens = frozenset((target.provider, target.token) for target in stop.targets)
         variant = variant_of(stop.row.kind, stop.row.payload, stop.addressee.wanted.stage)
         found.setdefault((stop.row.kind, variant, tokens), []).append(stop)

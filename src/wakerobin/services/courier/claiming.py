@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from wakerobin.core.pacing import divide
+from wakerobin.core.pacing import Turns
 from wakerobin.core.pushes import Lane
 from wakerobin.ports.store import OutboxRow, Queue, Transaction
 from wakerobin.services.courier.carrying import Parcel
@@ -15,7 +15,7 @@ from wakerobin.services.courier.messages import TOGETHER
 _SOON = 3600_000
 """What falls due for the same phone within that time goes together."""
 
-_WEIGHTS: Final = {Lane.CALLS: 1, Lane.NOTICES: 8, Lane.WARNINGS: 4, Lane.RENEWALS: 1}
+WEIGHTS: Final = {Lane.CALLS: 1, Lane.NOTICES: 8, Lane.WARNINGS: 4, Lane.RENEWALS: 1}
 """How lanes that want more than there is share what their push service takes."""
 
 
@@ -32,13 +32,13 @@ class Room:
 
 
 def claim(
-    tx: Transaction, rooms: list[Room], out: Collection[int], now: int, lease_until: int
+    tx: Transaction, rooms: list[Room], turns: Turns[Queue], out: Collection[int], now: int, lease_until: int
 ) -> list[tuple[Queue, Parcel]]:
     """Lease what is due and has room; `out` are the rows that are on their way, leased or not."""
     claimed: list[tuple[Queue, Parcel]] = []
     taken: set[int] = set()
     for room in rooms:
-        for queue, row in _first(tx, room, out, now):
+        for queue, row in _first(tx, room, turns, out, now):
             if row.id in taken:
                 continue
             rows = [row]
@@ -55,12 +55,13 @@ def claim(
     return claimed
 
 
-def _first(tx: Transaction, room: Room, out: Collection[int], now: int) -> list[tuple[Queue, OutboxRow]]:
+def _first(
+    tx: Transaction, room: Room, turns: Turns[Queue], out: Collection[int], now: int
+) -> list[tuple[Queue, OutboxRow]]:
     """Return the rows of a push service that go next: of each lane its share, the earliest deadline first."""
-    due = [(queue, _due(tx, queue, min(most, room.total), out, now)) for queue, most in room.lanes.items()]
-    weights = [_WEIGHTS[queue.lane] for queue, _ in due]
-    shares = divide(room.total, [len(rows) for _, rows in due], weights)
-    return [(queue, row) for (queue, rows), share in zip(due, shares, strict=True) for row in rows[:share]]
+    due = {queue: _due(tx, queue, min(most, room.total), out, now) for queue, most in room.lanes.items()}
+    shares = turns.shares(room.total, {queue: len(rows) for queue, rows in due.items()})
+    return [(queue, row) for queue, rows in due.items() for row in rows[: shares[queue]]]
 
 
 def _due(tx: Transaction, queue: Queue, limit: int, out: Collection[int], now: int) -> list[OutboxRow]:

@@ -12,11 +12,12 @@ from itertools import groupby
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import StoreUnavailableError
+from wakerobin.core.pacing import Turns
 from wakerobin.core.pushes import Lane
 from wakerobin.ports.store import Queue, Transaction
 from wakerobin.services.courier.around import Around
 from wakerobin.services.courier.carrying import Carrier, Parcel
-from wakerobin.services.courier.claiming import Room, claim
+from wakerobin.services.courier.claiming import WEIGHTS, Room, claim
 from wakerobin.services.courier.gates import Gates, PaceOptions
 from wakerobin.services.courier.settling import Settler
 
@@ -69,6 +70,7 @@ class Lanes:
         self._out: Counter[Queue] = Counter()
         """How many parcels of each queue are on their way."""
         self._rows_out: set[int] = set()
+        self._turns: Turns[Queue] = Turns(lambda queue: WEIGHTS[queue.lane])
         self._is_behind = False
         """Whether more may be due than there was room for: then room is worth a look."""
         self._room_in_s = _LONGEST_SLEEP_S
@@ -109,7 +111,7 @@ class Lanes:
             return []
         until = now + self._options.lease
         out = frozenset(self._rows_out)
-        claimed = await self._around.store.transact(lambda tx: claim(tx, rooms, out, now, until))
+        claimed = await self._around.store.transact(lambda tx: claim(tx, rooms, self._turns, out, now, until))
         counts = Counter(queue for queue, _ in claimed)
         self._is_behind = any(
             sum(counts[queue] for queue in room.lanes) >= room.total
@@ -117,6 +119,7 @@ class Lanes:
             for room in rooms
         )
         self._out.update(counts)
+        self._turns.took(counts, [queue for room in rooms for queue in room.lanes])
         for room in rooms:
             spent = sum(counts[queue] for queue in room.lanes if queue.lane is not Lane.CALLS)
             if spent:
