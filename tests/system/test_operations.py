@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.system.served import PATH, serving
+from tests.system.served import CALL_TOKEN, PATH, serving
 from tests.system.test_cli import Shell
 
 HOST = "127.81.9.4"
@@ -55,3 +55,22 @@ async def test_a_duration_that_is_none_is_explained(tmp_path: Path) -> None:
         unknown = await Shell(tmp_path)("registrations", "extend", "pr_x", "--by", "7d")
         assert unknown.exit_code == 1
         assert "there is no push registration pr_x" in unknown.output
+
+
+async def test_the_operator_tries_a_push_and_reads_what_became_of_it(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    async with serving(tmp_path, HOST) as world:
+        id_ = str((await world.api.enrol(world.fields())).json["id"])
+        tried = await shell("push", "test", id_, "--wait", "0")
+        assert tried.exit_code == 0, tried.output
+        assert "apns: accepted after" in tried.output
+        (push,) = world.pns.pushes
+        assert (push.type, push.push_type, push.token) == ("test", "voip", CALL_TOKEN)
+        again = await shell("push", "test", id_)
+        assert again.exit_code == 1
+        assert "ten a day" in again.output
+        unknown = await shell("push", "test", "pr_x")
+        assert unknown.exit_code == 1
+    alone = await shell("push", "test", id_)
+    assert alone.exit_code == 1
+    assert "no server runs" in alone.output

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
 from wakerobin.cli.failures import Failure, Misconfigured
 from wakerobin.cli.flags import Configured, configured
+from wakerobin.cli.sources import Json, Source, source
 from wakerobin.core.errors import ConfigurationError
+from wakerobin.core.story import duration
+
+_PATIENCE_S = 35.0
+"""A little longer than a call push is tried."""
+_LOOK_S = 0.2
 
 
 @click.group()
 def push() -> None:
-    """Set up the push services of an app."""
+    """Set up and try the push services of an app."""
 
 
 @push.command("webpush-key")
@@ -46,6 +53,47 @@ def webpush_key(configuration: Configured, app: str, new_file: Path | None) -> N
         click.echo(public_key(found.webpush, f"apps.{app}.webpush"))
     except ConfigurationError as error:
         raise Misconfigured(str(error)) from None
+
+
+@push.command()
+@click.argument("id_", metavar="REGISTRATION")
+@click.option(
+    "--wait",
+    default=20,
+    type=click.IntRange(0, 60),
+    show_default=True,
+    help="Seconds to wait for what the app reports.",
+)
+@configured("store")
+def test(configuration: Configured, id_: str, wait: int) -> None:
+    """Send a test push through the lane of calls, and tell what the push service and the app say of it."""
+    with source(configuration.options) as asked:
+        found = asked.test_push(id_)
+        if found is None:
+            raise Failure(f"there is no push registration {id_}; `wakerobin registrations list` shows them")
+        found = _awaited(asked, id_, found, "sent", _PATIENCE_S)
+        for target in found["targets"]:
+            after = f" after {duration(target['after_ms'])}" if target["after_ms"] else ""
+            reason = f": {target['reason']}" if target["reason"] else ""
+            click.echo(f"{target['provider'] or 'push'}: {target['state']}{after}{reason}")
+        if found["state"] == "failed":
+            raise Failure("no push service took it; `wakerobin doctor push` says more")
+        found = _awaited(asked, id_, found, "accepted", wait)
+    if found["state"] == "received":
+        click.echo(
+            f"The app reported that it came, {duration(found['received_at'] - found['sent_at'])} after."
+        )
+    elif wait:
+        click.echo(f"The app has reported nothing within {wait} s; one that sends no receipts never does.")
+
+
+def _awaited(asked: Source, id_: str, found: Json, state: str, seconds: float) -> Json:
+    """Ask until a test has left a state, or so long."""
+    until = time.monotonic() + seconds
+    while found["state"] in ("waiting", state) and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+        found = asked.test_push(id_, found["id"]) or found
+    return found
 
 
 def _make(app: str, file: Path) -> None:

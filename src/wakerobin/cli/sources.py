@@ -62,6 +62,10 @@ class Source(Protocol):
         """Believe the clock; False: it was not in doubt."""
         ...
 
+    def test_push(self, public_id: str, test_id: str = "") -> Json | None:
+        """Send a test push to a phone, or tell what became of one."""
+        ...
+
     def check_push(self, app: str) -> Json:
         """Ask the push services of an app, or of all (`""`), whether they take us."""
         ...
@@ -144,6 +148,11 @@ class Running:
         if found is None:
             raise Failure(_OTHER_VERSION)
         return bool(found["was_in_doubt"])
+
+    def test_push(self, public_id: str, test_id: str = "") -> Json | None:
+        """See `Source`."""
+        path = f"/v1/admin/registrations/{quote(public_id, safe='')}/tests"
+        return self._get(f"{path}/{quote(test_id, safe='')}") if test_id else self._post(path, {})
 
     def check_push(self, app: str) -> Json:
         """See `Source`."""

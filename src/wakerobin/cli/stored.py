@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from wakerobin.cli.failures import Failure
 from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.values import Account
 from wakerobin.net.clock import SystemClock
@@ -92,6 +93,10 @@ class Stored:
     async def _confirm_clock(self) -> bool:
         await self._lives.start()  # whether the clock is in doubt stands in the store
         return await self._lives.confirm_clock()
+
+    def test_push(self, public_id: str, test_id: str = "") -> Json | None:
+        """See `Source`."""
+        raise Failure("no server runs, and none but it can push: start it first")
 
     def check_push(self, app: str) -> Json:
         """See `Source`."""

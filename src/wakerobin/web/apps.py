@@ -16,6 +16,7 @@ import wakerobin
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.web import health, metrics
 from wakerobin.web.admin import routes as admin
+from wakerobin.web.admin import tests
 from wakerobin.web.api import apps, calls, enrolment, receipts, registrations, selftests
 from wakerobin.web.context import WebContext
 from wakerobin.web.health import StoreProbe
@@ -53,7 +54,7 @@ def make_api(context: WebContext) -> FastAPI:
 def make_admin(context: WebContext) -> FastAPI:
     """Return the operator's API. It asks for no secret: whoever may open its socket is the operator."""
     app = _app(context, "Wakerobin, for operators")
-    _include(app, admin.router)
+    _include(app, admin.router, tests.router)
     http = type(context.options.http)()
     app.add_middleware(Doors, options=http, is_ready=context.is_ready)
     app.add_middleware(Watch)
