@@ -18,7 +18,7 @@ import pytest
 from tests.interop.peers.chromium import Chromium, Page
 from tests.interop.peers.lab import Lab
 from tests.interop.peers.network import until
-from tests.interop.peers.nginx import Nginx
+from tests.interop.peers.nginx_front import NginxFront
 from tests.system.served import KEY, PATH, World, serving
 from tests.system.webpush_double import Arrived, WebPushDouble
 from wakerobin.core.values import Duration, Secret
@@ -82,7 +82,7 @@ class Browser:
     """Of the service worker's registration in the browser."""
     body: dict[str, Any]
     """The push registration."""
-    site: Nginx
+    site: NginxFront
 
     async def deliver(self, push: Arrived) -> None:
         """Hand over what the server sent, as the browser would after decryption."""
@@ -136,7 +136,7 @@ async def browser(lab: Lab, tmp_path: Path) -> AsyncIterator[Browser]:
         )
         async with serving(tmp_path, HOST, apps={"phone": app}) as world:
             site = _SITE.format(ip=ip, port=port, root=EXAMPLE, api=f"{world.api.host}:{world.api.port}")
-            nginx = await lab.start(Nginx(site, (ip, port)))
+            nginx = await lab.start(NginxFront(site, (ip, port)))
             chromium = await lab.start(Chromium())
             await chromium.call("Browser.grantPermissions", origin=origin, permissions=["notifications"])
             page = await Page.open(chromium, f"{origin}/index.html")

@@ -6,14 +6,14 @@ import asyncio
 import http.client
 import json
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.peers.lab import Lab
-from tests.interop.peers.nginx import Nginx
+from tests.interop.peers.nginx_front import NginxFront
 from tests.interop.peers.node import NodeScript, modules
 from tests.system.pushing import message, soon, target
 from tests.system.webpush_double import sending
@@ -103,7 +103,7 @@ async def foreign(request: pytest.FixtureRequest, lab: Lab, tmp_path: Path) -> F
         key=certificate.key,
         behind=f"{ip}:{port + 1}",
     )
-    await lab.start(Nginx(servers, (ip, port)))
+    await lab.start(NginxFront(servers, (ip, port)))
     key_file = tmp_path / "vapid.pem"
     public_key = make_key_file(key_file)
     options = WebPushOptions(
@@ -126,6 +126,14 @@ async def test_other_peoples_code_reads_what_we_encrypt_and_accepts_our_key(fore
     assert {one["notification"]["title"] for one in read} == {"Anna"}
     assert {one["notification"]["body"] for one in read} == {"Über 7 Tage …"}
     assert {one["web_push"] for one in read} == {8030}
+
+
+async def test_an_app_behind_unifiedpush_reads_silent_pushes_too(foreign: Foreign) -> None:
+    subscribed = await foreign.subscribe()
+    silent = foreign.to(subscribed, PushType.RENEW, provider=Provider.UNIFIEDPUSH)
+    async with sending(foreign.options, Provider.UNIFIEDPUSH) as service:
+        assert await service.send(replace(silent, title="", text=""), soon()) == Accepted()
+    assert await foreign.read(subscribed) == [{"wakerobin": silent.payload}]
 
 
 async def test_fifty_pushes_at_once_all_arrive(foreign: Foreign) -> None:
