@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.push_doubles import AcrobitsDouble, FcmDouble, Received, WebhookDouble
+from tests.system.push_doubles import SECRETS, AcrobitsDouble, FcmDouble, Received, WebhookDouble
 from tests.system.served import KEY, PATH, World, serving
+from wakerobin import log
 from wakerobin.core.values import Secret
 from wakerobin.ports.options import AppOptions
 from wakerobin.testing.phone import FakePhone
+from wakerobin.testing.pns_script import Refuse
 
 HOST = "127.81.0.41"
 TOKEN = "fcm-token_1:APA91bHPRgkF3JUikC4ENAHEeMrd41Zxv3hVZjC9KtT8OvPVGJ"
@@ -38,6 +41,15 @@ class Services:
         body = answer.json
         assert isinstance(body, dict)
         return body
+
+
+@pytest.fixture
+def told() -> Iterator[io.StringIO]:
+    """What is logged, from the least important event on."""
+    output = io.StringIO()
+    log.configure("debug", "json", output)
+    yield output
+    log.configure("info")
 
 
 @pytest.fixture
@@ -143,6 +155,23 @@ async def test_every_target_of_a_phone_gets_the_call_and_each_by_its_own_service
     assert [len(found) for found in pushes] == [1, 1, 1]
     call.cancel()
     await call.wait(lambda one: one.final == 487)
+
+
+async def test_no_secret_of_a_push_service_is_logged(told: io.StringIO, services: Services) -> None:
+    await services.enrol(
+        target("fcm", TOKEN), target("webhook", "hookToken"), target("acrobits", "sel/accToken", topic="app")
+    )
+    services.fcm.next(Refuse(status=404, reason="UNREGISTERED"))
+    services.webhook.next(Refuse(status=401))
+    services.acrobits.next(Refuse(status=503))
+    call = services.world.pbx.call("anna")
+    await asyncio.gather(services.acrobits.wait(), call.wait(lambda one: one.is_ringing))
+    call.cancel()
+    await call.wait(lambda one: one.final == 487)
+    said = told.getvalue()
+    assert "fcm_token_fetched" in said
+    secrets = (TOKEN, "hookToken", "accToken", *services.fcm.oauth.issued, *SECRETS, "PRIVATE KEY", "eyJ")
+    assert [secret for secret in secrets if secret in said] == []
 
 
 async def test_a_call_that_was_given_up_is_taken_back_from_android_and_not_called_answered(

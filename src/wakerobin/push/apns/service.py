@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.pushes import (
     Accepted,
@@ -36,6 +35,7 @@ from wakerobin.push.connection import (
     Surroundings,
 )
 from wakerobin.push.jwt import TeamToken
+from wakerobin.push.reporting import line_reporter
 from wakerobin.push.sending import OnOutcome, outcome_of
 
 PRODUCTION_HOST: Final = "api.push.apple.com"
@@ -44,8 +44,6 @@ _OTHER_ENVIRONMENT: Final = {
     PRODUCTION_HOST: f"https://{SANDBOX_HOST}",
     SANDBOX_HOST: f"https://{PRODUCTION_HOST}",
 }
-
-_log = log.get("push")
 
 _DEVICE_TOKEN = re.compile(r"[0-9A-Fa-f]{2,400}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,255}")
@@ -88,7 +86,7 @@ class ApnsService:
 
         def pool_to(url: str) -> Pool:
             origin = Origin.from_url(url, options.ca_file, policy, f"{key}.url", certificate=client)
-            return Pool(origin, around, pool, self._on_line)
+            return Pool(origin, around, pool, line_reporter("apns", key))
 
         self._pools = [pool_to(options.url)]
         first_host = self._pools[0].origin.host
@@ -196,20 +194,6 @@ class ApnsService:
         if not environment or len(self._pools) == 1:
             return self._pools
         return [self._pools[self._environments.index(environment)]]
-
-    def _on_line(self, event: str, reason: str) -> None:
-        gauge = metrics.PUSH_CONNECTIONS.labels("apns")
-        match event:
-            case "opened":
-                gauge.inc()
-                _log.info("push_connection_opened", provider="apns", topic=self._options.topic)
-            case "closed":
-                gauge.dec()
-                _log.info("push_connection_closed", provider="apns", reason=reason)
-            case "failed":
-                _log.warning("push_connection_failed", provider="apns", reason=reason)
-            case _:
-                _log.info("push_connection_left", provider="apns", reason=reason)
 
 
 class ApnsAttempt:
