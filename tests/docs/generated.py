@@ -19,6 +19,7 @@ import click
 from fastapi.routing import APIRoute
 from prometheus_client import Counter, Gauge, Histogram
 
+from tests.docs import payloads, privacy
 from wakerobin import metrics
 from wakerobin.cli.commands import wakerobin_command
 from wakerobin.core import story
@@ -26,12 +27,12 @@ from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetG
 from wakerobin.core.values import Duration, Secret
 from wakerobin.ports.options import Options
 from wakerobin.push.webpush import verdicts
-from wakerobin.texts.entries import PLACEHOLDERS
+from wakerobin.texts.entries import PLACEHOLDERS, WORDS, every_table
 from wakerobin.texts.languages import ENGLISH, canonical
-from wakerobin.texts.loc_keys import every_key
+from wakerobin.texts.loc_keys import every_key, every_private_key
 from wakerobin.texts.plurals import OTHER
 from wakerobin.texts.reading import read_folder
-from wakerobin.web.api import calls, enrolment, receipts, registrations
+from wakerobin.web.api import apps, calls, enrolment, receipts, registrations, selftests
 from wakerobin.web.problems import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +119,14 @@ def problems_table() -> str:
 def routes_table() -> str:
     """Return a table of what the API answers to."""
     rows = []
-    for router in (enrolment.router, registrations.router, receipts.router, calls.router):
+    for router in (
+        apps.router,
+        enrolment.router,
+        registrations.router,
+        selftests.router,
+        receipts.router,
+        calls.router,
+    ):
         for route in router.routes:
             assert isinstance(route, APIRoute)
             rows += [
@@ -133,8 +141,10 @@ def languages_table() -> str:
     rows = []
     for file in sorted(CATALOGUES.glob("*.toml")):
         entries = catalogues[canonical(file.stem)].entries
-        forms = [form for form in entries[PushType.MISSED_CALL].forms if form != OTHER]
-        rows.append((f"`{file.stem}`", entries[PushType.CALL].title, ", ".join(f"`body_{f}`" for f in forms)))
+        forms = [form for form in entries[PushType.MISSED_CALL.value].forms if form != OTHER]
+        rows.append(
+            (f"`{file.stem}`", entries[PushType.CALL.value].title, ", ".join(f"`body_{f}`" for f in forms))
+        )
     return _table(("language", "an incoming call is called", "forms of a count beside `body`"), rows)
 
 
@@ -142,19 +152,35 @@ def texts_table() -> str:
     """Return a table of the English texts."""
     entries = read_folder(CATALOGUES)[ENGLISH].entries
     rows = []
-    for type_, names in PLACEHOLDERS.items():
-        placeholders = ", ".join(f"`{{{name}}}`" for name in names)
-        rows.append((f"`{type_}`", entries[type_].title, entries[type_].forms[OTHER], placeholders))
-    return _table(("type", "title", "body", "may name"), rows)
+    for name, type_ in every_table():
+        entry = entries[name]
+        placeholders = ", ".join(f"`{{{one}}}`" for one in PLACEHOLDERS[type_])
+        rows.append((f"`{name}`", entry.title, entry.forms[OTHER], placeholders))
+    return _table(("table", "title", "body", "may name"), rows)
+
+
+def words_table() -> str:
+    """Return a table of the words beside the tables of the English catalogue."""
+    words = read_folder(CATALOGUES)[ENGLISH].words
+    rows = (
+        (f"`{name}`", words[name], ", ".join(f"`{{{one}}}`" for one in names))
+        for name, names in WORDS.items()
+    )
+    return _table(("key", "English", "must have"), rows)
 
 
 def loc_keys_table() -> str:
     """Return a table of the keys that an app's own string table must have."""
     rows = (
         (f"`{key}`", ", ".join(f"`%{number}$@` {name}" for number, name in enumerate(names, 1)))
-        for _, key, names in every_key()
+        for key, names in every_key()
     )
     return _table(("key", "arguments"), rows)
+
+
+def private_loc_keys_table() -> str:
+    """Return a list of the keys of texts that name nobody."""
+    return ", ".join(f"`{key}`" for key in every_private_key())
 
 
 def commands() -> str:
@@ -292,6 +318,12 @@ MAKERS: dict[str, Callable[[], str]] = {
     "languages": languages_table,
     "texts": texts_table,
     "loc-keys": loc_keys_table,
+    "private-loc-keys": private_loc_keys_table,
+    "words": words_table,
+    "payloads": payloads.payloads,
+    "payload-table": payloads.payload_table,
+    "payload-encrypted": payloads.encrypted_payload,
+    "pushed-fields": privacy.pushed_fields,
     "webpush-answers": webpush_answers_table,
 }
 

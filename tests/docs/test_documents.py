@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from pydantic import BaseModel
 
-from tests.docs import generated
+from tests.docs import generated, payloads, privacy
 from tests.docs.generated import PAGES, ROOT
 from wakerobin.cli.commands import wakerobin_command
-from wakerobin.core.pushes import (
-    CallDetails,
-    PayloadHead,
-    PushMessage,
-    PushType,
-    call_message,
-    notice_payload,
-)
-from wakerobin.core.values import Provider, PushTarget, Secret
-from wakerobin.push.apns import notification
+from wakerobin.core.pushes import PushType
+from wakerobin.core.values import Provider
 from wakerobin.server.policies import lifetime_policies
 from wakerobin.settings import load
 from wakerobin.texts import Catalogues
@@ -42,7 +30,6 @@ _OPTION = re.compile(
 )
 _VARIABLE = re.compile(r"WAKEROBIN_[A-Z0-9_]+")
 _METRIC = re.compile(r"wakerobin_[a-z_]+")
-_PUSH_FIELD = re.compile(r"\b(?:aps|wakerobin)\.[a-z_.-]*[a-z]")
 
 _NO_OPTIONS = ("sip.routes", "sip.instance", "sip.contact_params")
 """Fields of the API that look like options."""
@@ -181,37 +168,44 @@ def test_the_architecture_page_shows_every_room() -> None:
     assert rooms - shown <= {"__pycache__"}
 
 
-def test_the_api_page_tells_how_each_push_travels() -> None:
-    page = _read(ROOT / "docs" / "api.md")
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([a-z]+, \d+) \|", page, re.MULTILINE))
-    kinds = {type_.value: f"{kind.push_type}, {kind.priority}" for type_, kind in notification.KINDS.items()}
-    assert rows == kinds
-
-
 def test_the_life_page_quotes_what_users_read() -> None:
     page = " ".join(_read(ROOT / "docs" / "life.md").split())
     for type_ in (PushType.EXPIRY_WARNING, PushType.EXPIRED):
         assert f'"{Catalogues().text(type_, "en", "", {}).body}"' in page
 
 
-def test_the_privacy_page_lists_every_field_that_apple_gets() -> None:
-    page = _read(ROOT / "docs" / "privacy.md")
-    codes = " ".join(_codes(page))
-    sent_headers: set[str] = set()
-    sent_fields: set[str] = set()
-    messages = [_message(type_) for type_ in PushType]
-    keyed = Catalogues(keyed=["app"]).text(PushType.EXPIRED, "en", "app", {})
-    messages.append(replace(_message(PushType.EXPIRED), loc_keys=keyed.loc_keys))
-    for message in messages:
-        sent_headers |= {name for name, _ in notification.headers(message, "apple", "topic", "token")}
-        body = notification.body(message)
-        assert body is not None
-        sent_fields |= set(_flat(json.loads(body)))
-    named = set(codes.replace(",", " ").replace(":", " ").split()) | {
-        f":{name}" for name in ("path",) if name in codes
+@pytest.mark.parametrize("provider", list(privacy.READS))
+def test_every_field_that_is_explained_is_one_that_some_push_service_gets(provider: Provider) -> None:
+    sent = set(privacy.fields_of(provider))
+    elsewhere = {name.rpartition("wakerobin.")[2] for one in privacy.READS for name in privacy.fields_of(one)}
+    for name in privacy.MEANING[provider]:
+        assert name in sent or name.rpartition("wakerobin.")[2] in elsewhere, name
+
+
+def test_what_push_services_of_browsers_and_unifiedpush_can_read_is_the_same() -> None:
+    browsers = privacy.fields_of(Provider.WEBPUSH)
+    assert privacy.fields_of(Provider.UNIFIEDPUSH).keys() == browsers.keys()
+
+
+def test_there_is_an_example_of_every_type_for_every_push_service_that_it_goes_to() -> None:
+    unsent = {
+        provider: {one.value for one in PushType} - {one.type.value for one in payloads.examples(provider)}
+        for provider in Provider
     }
-    assert sent_headers - {":method", ":scheme", ":authority"} <= named
-    assert set(_PUSH_FIELD.findall(codes)) == sent_fields
+    assert unsent == {
+        Provider.APNS: {"call-over"},
+        Provider.FCM: set(),
+        Provider.WEBPUSH: {"renew", "verify"},
+        Provider.UNIFIEDPUSH: set(),
+        Provider.WEBHOOK: set(),
+        Provider.ACROBITS: {"renew", "verify"},
+    }
+
+
+def test_no_example_names_a_time_zone_or_a_secret_of_a_registration() -> None:
+    for provider in Provider:
+        for message in payloads.examples(provider):
+            assert "A" * 43 not in (payloads.SENT[provider](message) or "")
 
 
 @pytest.mark.parametrize("path", EVERY_PAGE, ids=_name)
@@ -224,37 +218,3 @@ def test_no_page_leads_to_this_machine_or_a_package_index(path: Path) -> None:
 def _anchors(page: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            yield from _flat(inner, f"{prefix}{name}.")
-        elif not isinstance(inner, dict):
-            yield f"{prefix}{name}"
-
-
-def _message(type_: PushType) -> PushMessage:
-    target = PushTarget(
-        id=1,
-        registration_id=1,
-        provider=Provider.APNS,
-        purposes=frozenset(),
-        token=Secret("ab"),
-        reported_at=0,
-    )
-    head = PayloadHead(
-        id="1", registration="pr_1", generation=1, sent_at=1, expires_at=2, stage="active", life_expires_at=3
-    )
-    details = CallDetails(call_id="c", sip_call_id="s", caller={"uri": "u", "number": "n", "name": "m"})
-    message = call_message("app", target, head, details)
-    if type_ is PushType.CALL:
-        return message
-    return replace(
-        message,
-        type=type_,
-        title="title",
-        text="text",
-        payload=notice_payload(type_, head, count=2),
-        collapse_key="life",
-    )
