@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 from tests.system.served import KEY, serving
@@ -40,7 +41,7 @@ async def test_a_running_server_asks_its_push_service_and_disturbs_no_phone(tmp_
         world.pns.of(NOBODY, Refuse(status=400, reason="TopicDisallowed"))
         bad = await shell("doctor", "push", "phone", "--config", str(config), "--json")
         assert bad.exit_code == 1
-        (check,) = json.loads(bad.stdout)["checks"]
+        check, _clock = json.loads(bad.stdout)["checks"]
         assert not check["good"]
         assert "topic" in check["text"]
 
@@ -97,3 +98,19 @@ async def test_alarms_that_stand_are_listed_until_they_are_mended(tmp_path: Path
         assert "since 2023-11-14 22:13:20 UTC: Mend the key." in listed.output
         await store.transact(lambda tx: tx.alarms.clear("push-x:phone"))
         assert "Nothing is wrong." in (await shell("doctor", "alarms")).output
+
+
+async def test_a_clock_that_is_off_is_told_by_the_push_services_own(tmp_path: Path) -> None:
+    async with serving(tmp_path, HOST):
+        pass
+    shell = Shell(tmp_path)
+    # Within what Apple takes of a token's age, so that only the clock is wrong.
+    async with FakePns(tmp_path / "pns", host=HOST, now=lambda: time.time() + 20 * 60) as pns:
+        pns.of(NOBODY, Refuse(status=400, reason="BadDeviceToken"))
+        told = await shell("doctor", "push", "--config", str(configuration(tmp_path, pns.options())))
+        assert told.exit_code == 1
+        assert "WRONG clock: This machine's clock is 20 min behind the push services'" in told.output
+    async with FakePns(tmp_path / "pns", host=HOST) as pns:
+        pns.of(NOBODY, Refuse(status=400, reason="BadDeviceToken"))
+        told = await shell("doctor", "push", "--config", str(configuration(tmp_path, pns.options())))
+        assert "ok    clock: It agrees" in told.output

@@ -107,7 +107,13 @@ class Stored:
         policy = destination_policy(options, local_addresses())
         timers = Wheel(asyncio.get_running_loop())
         services = PushServices(options.apps, self._store, clock, timers, os.urandom, policy)
-        checks = PushChecks(apps=options.apps, service=services.of, clock=clock, entropy=os.urandom)
+        checks = PushChecks(
+            apps=options.apps,
+            service=services.of,
+            clock_ahead=lambda: services.clock_ahead,
+            clock=clock,
+            entropy=os.urandom,
+        )
         try:
             await services.warm()
             return await checks.all(app)

@@ -108,13 +108,17 @@ class PushServices:
         on_date: Callable[[int], None] | None = None,
     ) -> None:
         """`on_date` hears the time that push services tell, epoch milliseconds, now and then."""
+        self.clock_ahead: int | None = None
+        """By how many milliseconds the machine's clock was ahead of a push service's; None: none told yet."""
+        self._clock = clock
+        self._on_date = on_date
         self._services: dict[tuple[str, Provider], PushService] = {}
         self._webpush_keys = {
             name: public_key(app.webpush, f"apps.{name}.webpush")
             for name, app in apps.items()
             if app.webpush is not None
         }
-        shop = Workshop(store, Surroundings(clock, timers, entropy, on_date=on_date), policy)
+        shop = Workshop(store, Surroundings(clock, timers, entropy, on_date=self._dated), policy)
         for name, app in apps.items():
             for provider, make in MAKERS.items():
                 service = make(shop, app, f"apps.{name}")
@@ -123,6 +127,11 @@ class PushServices:
                 if app.push_privacy != FULL:
                     service = PrivatePushService(service, app.push_privacy, entropy)
                 self._services[name, provider] = service
+
+    def _dated(self, at: int) -> None:
+        self.clock_ahead = self._clock.now() - at
+        if self._on_date is not None:
+            self._on_date(at)
 
     def of(self, app: str, provider: Provider) -> PushService | None:
         """Return the service of an app, None where it has no credentials for that provider."""

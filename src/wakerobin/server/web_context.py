@@ -36,6 +36,7 @@ def web_context(rooms: Rooms, is_ready: Callable[[], bool]) -> WebContext:
         push_checks=PushChecks(
             apps=ground.options.apps,
             service=rooms.pushing.of,
+            clock_ahead=lambda: rooms.pushing.clock_ahead,
             clock=ground.clock,
             entropy=ground.entropy,
         ),

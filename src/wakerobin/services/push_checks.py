@@ -25,6 +25,7 @@ from wakerobin.core.pushes import (
     Unavailable,
     notice_payload,
 )
+from wakerobin.core.story import duration
 from wakerobin.core.values import Provider, Purpose, PushTarget, Secret
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import AppOptions
@@ -33,6 +34,8 @@ from wakerobin.ports.push import PushService
 Json: TypeAlias = dict[str, Any]
 
 PATIENCE_S: Final = 10.0
+CLOCK_LIMIT: Final = 60_000
+"""A clock that is further off is told, milliseconds."""
 
 _NOBODY: Final[dict[Provider, str]] = {
     Provider.APNS: "0" * 64,
@@ -58,6 +61,8 @@ class PushChecks:
 
     apps: Mapping[str, AppOptions]
     service: Callable[[str, Provider], PushService | None]
+    clock_ahead: Callable[[], int | None]
+    """By how many milliseconds our clock is ahead of a push service's, once one has told the time."""
     clock: Clock
     entropy: Entropy
 
@@ -75,6 +80,9 @@ class PushChecks:
         for name in wanted:
             if name not in served:
                 answers.append(_finding(name, "", _NO_SERVICE.format(app=name), is_good=False))
+        ahead = self.clock_ahead()
+        if ahead is not None:
+            answers.append(_clock(ahead))
         return {"checks": answers}
 
     async def _one(self, app: str, provider: Provider, service: PushService) -> Json:
@@ -127,6 +135,18 @@ def _judged(app: str, provider: Provider, outcome: Outcome) -> tuple[str, bool]:
             return f"It is asked too often ({reason}); try again in a minute.", False
         case Unavailable(reason=reason):
             return service_down(app, provider, "", reason), False
+
+
+def _clock(ahead: int) -> Json:
+    if abs(ahead) < CLOCK_LIMIT:
+        return _finding("", "clock", "It agrees with the push services'.", is_good=True)
+    off = duration(round(abs(ahead) / CLOCK_LIMIT) * CLOCK_LIMIT)
+    way = "ahead of" if ahead > 0 else "behind"
+    text = (
+        f"This machine's clock is {off} {way} the push services': set it, and let NTP keep "
+        "it. Provider tokens are refused by it, and lives end at the wrong time."
+    )
+    return _finding("", "clock", text, is_good=False)
 
 
 def _finding(app: str, provider: str, text: str, *, is_good: bool) -> Json:

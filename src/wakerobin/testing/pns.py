@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -250,8 +251,12 @@ class FakePns:
 
     def _accept(self, connection: PnsConnection, stream: int, headers: dict[str, str], body: bytes) -> None:
         self._record(connection, headers, body, 200)
-        answer = [(":status", "200"), ("apns-id", headers.get("apns-id", ""))]
+        answer = self._head(200, headers)
         connection.answer(stream, answer, b"")
+
+    def _head(self, status: int, headers: dict[str, str]) -> list[tuple[str, str]]:
+        date = formatdate(self.now(), usegmt=True)
+        return [(":status", str(status)), ("apns-id", headers.get("apns-id", "")), ("date", date)]
 
     def _refuse(
         self,
@@ -262,7 +267,7 @@ class FakePns:
         refusal: Refusal | Refuse,
     ) -> None:
         self._record(connection, headers, body, refusal.status, refusal.reason)
-        answer = [(":status", str(refusal.status)), ("apns-id", headers.get("apns-id", ""))]
+        answer = self._head(refusal.status, headers)
         error: dict[str, Any] = {"reason": refusal.reason}
         if refusal.timestamp:
             error["timestamp"] = refusal.timestamp
