@@ -105,6 +105,14 @@ async def test_beyond_a_trickle_what_can_wait_stays_away_from_the_quarter_hour(
     assert max(waits) <= 150_000 + 3 * MINUTE
 
 
+@pytest.mark.parametrize("type_", [PushType.EXPIRY_WARNING, PushType.MISSED_CALL, PushType.TARGETS_NEEDED])
+async def test_what_a_person_is_to_read_in_time_does_not_wait_for_the_quarter_hour(
+    fcm: FcmDouble, quarter_hour: ManualClock, service: FcmService, type_: PushType
+) -> None:
+    for number in range(40):
+        assert isinstance(await send(service, quarter_hour, type_, f"{number:04x}"), Accepted)
+
+
 async def test_calls_and_what_would_come_too_late_do_not_wait_for_the_quarter_hour_to_be_over(
     fcm: FcmDouble, quarter_hour: ManualClock, service: FcmService
 ) -> None:

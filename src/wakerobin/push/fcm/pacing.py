@@ -28,7 +28,7 @@ TRICKLE_BURST: Final = 30
 """What a small server sends at a quarter hour is no rush."""
 SPREAD: Final = 3 * _MINUTE
 """What waited for the end of the quiet minutes goes within that time, not all at once."""
-_MOST_DEVICES: Final = 100_000
+_MOST_DEVICES: Final = 10_000
 
 
 def quiet_for(now: int) -> int:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from wakerobin.core.addresses import DestinationPolicy
-from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.pushes import (
+    Lane,
+    Outcome,
+    PushMessage,
+    PushType,
+    Rejected,
+    TargetGone,
+    Throttled,
+    Unavailable,
+)
 from wakerobin.ports.options import FcmOptions
 from wakerobin.ports.push import always_wanted
 from wakerobin.push.connection import (
@@ -27,6 +37,9 @@ from wakerobin.push.fcm.verdicts import Consequence, Judgement, judge
 from wakerobin.push.place import Place
 from wakerobin.push.reporting import line_reporter
 from wakerobin.push.sending import OnOutcome, outcome_of
+
+_CAN_WAIT: Final = frozenset((PushType.RENEW, PushType.EXPIRED, PushType.STILL_REACHABLE))
+"""What no one waits for, and what may go out in crowds. A warning has its time, a missed call its reader."""
 
 
 class FcmService:
@@ -133,7 +146,7 @@ class FcmService:
         if deadline <= monotonic:
             return None  # the pool says so
         quiet = pacing.quiet_for(now)
-        if quiet:
+        if quiet and message.type in _CAN_WAIT:
             wait = quiet + round(pacing.SPREAD * self._around.jitter())
             if now + wait < message.expires_at and not self._pace.trickles(monotonic):
                 return Throttled("Google asks for quiet around the quarter hour", wait)
