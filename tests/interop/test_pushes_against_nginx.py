@@ -33,7 +33,9 @@ async def nginx(
 ) -> tuple[Nginx, Certificate]:
     ip, port = lab.place()
     certificate = lab.certificate(ip)
-    server = await lab.start(Nginx(ip, port, certificate, requests=requests, streams=streams, idle=idle))
+    server = await lab.start(
+        Nginx(ip, port, certificate.chain, certificate.key, requests=requests, streams=streams, idle=idle)
+    )
     return server, certificate
 
 
@@ -132,7 +134,7 @@ async def test_killed_and_started_again_it_is_found_again(lab: Lab, spoken: str)
     result = await post(pool, 2)
     assert isinstance(result, Failure)
     call = asyncio.ensure_future(post(pool, 3, is_urgent=True))
-    await lab.start(Nginx(server.ip, server.port, certificate))
+    await lab.start(Nginx(server.ip, server.port, certificate.chain, certificate.key))
     assert isinstance(await call, Answer)
     await pool.close()
 

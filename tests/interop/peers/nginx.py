@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.interop.peers.lab import Certificate
 from tests.interop.peers.network import PATIENCE, Program, find_program, shortened, until
 
 _CONFIGURATION = """
@@ -16,7 +15,7 @@ error_log stderr warn;
 events {{ worker_connections 1024; }}
 http {{
   log_format push '$connection $request_method $status $http_apns_id $request_uri';
-  access_log {folder}/access push;
+  access_log {log};
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
@@ -51,7 +50,10 @@ class Served:
 
 
 class Nginx:
-    """Answers every POST with 200: HTTP/2 on `port`, HTTP/1.1 on the next with TLS, after that without."""
+    """Answers every POST with 200: HTTP/2 on `port`, HTTP/1.1 on the next with TLS, after that without.
+
+    `chain` and `key` are PEM files.
+    """
 
     name = "nginx"
 
@@ -59,19 +61,22 @@ class Nginx:
         self,
         ip: str,
         port: int,
-        certificate: Certificate,
+        chain: Path,
+        key: Path,
         *,
         requests: int = 1000,
         streams: int = 128,
         idle: int = 75,
+        has_log: bool = True,
     ) -> None:
         self.ip, self.port = ip, port
         self._program = Program(self.name)
         self._log = self._program.folder / "access"
         self._values = {
             "folder": self._program.folder,
-            "chain": certificate.chain,
-            "key": certificate.key,
+            "log": f"{self._log} push" if has_log else "off",
+            "chain": chain,
+            "key": key,
             "ip": ip,
             "port": port,
             "port_1": port + 1,
@@ -89,6 +94,13 @@ class Nginx:
             [find_program("nginx"), "-p", str(self._program.folder), "-c", str(file), "-e", "stderr"]
         )
         await until(self._listens, what="nginx listens")
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes: the master, and the one that works."""
+        master = int((self._program.folder / "pid").read_text())
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        return [master, *map(int, children)]
 
     def _listens(self) -> bool:
         if not self._program.is_running:

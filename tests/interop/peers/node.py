@@ -15,9 +15,9 @@ _CACHE = Path(__file__).parents[3] / ".venv"
 _FETCH_S = 180.0
 
 
-async def modules() -> Path:
+async def modules(scripts: Path = SCRIPTS) -> Path:
     """Return the folder in which the packages are, `node_modules` below it; fetch them if nobody has."""
-    manifest = (SCRIPTS / "package.json").read_bytes()
+    manifest = (scripts / "package.json").read_bytes()
     folder = _CACHE / f"node-{hashlib.sha256(manifest).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)

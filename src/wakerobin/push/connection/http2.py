@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -26,16 +25,15 @@ from h2.events import (
 )
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder, HeaderTuple, NeverIndexedHeaderTuple
 
 from wakerobin.push.connection.connection import Connection, Owner
-from wakerobin.push.connection.exchange import MOST_BODY, Answer, Failure, Headers, Request
+from wakerobin.push.connection.exchange import MOST_BODY, Answer, Failure, Request
 from wakerobin.push.connection.frames import FrameReader, FrameSizeError, GoAway
+from wakerobin.push.connection.header_encoder import HeaderEncoder
 
 _MOST_STREAMS = 1000
 # RFC 9113 5.1.1 ends stream ids at 2**31; leaving half-way never meets that edge.
 _LAST_STREAM_ID = 2**30
-_NEVER_INDEXED = frozenset({":path", "authorization", "apns-id"})
 
 
 @dataclass(slots=True, eq=False)
@@ -53,13 +51,6 @@ class _Exchange:
         return Failure(reason, False if self.unsent else None)
 
 
-class _PlainEncoder(Encoder):
-    """HPACK without Huffman coding, which would take a quarter of a push's time to save a hundred octets."""
-
-    def encode(self, headers: Any, huffman: bool = True) -> bytes:  # noqa: FBT001, FBT002 - as in hpack
-        return super().encode(headers, huffman=False)
-
-
 class Http2Connection(Connection):
     """A connection after TLS. `ready` resolves with the peer's first SETTINGS."""
 
@@ -75,9 +66,11 @@ class Http2Connection(Connection):
                 header_encoding=None,
                 validate_outbound_headers=False,  # they are built by us, lower case, in order
                 normalize_outbound_headers=False,
+                validate_inbound_headers=False,  # whatever they say is an answer; it would cost a tenth
+                normalize_inbound_headers=False,
             )
         )
-        self._h2.encoder = _PlainEncoder()
+        self._h2.encoder = HeaderEncoder()
         self._h2.local_settings = Settings(
             client=True,
             initial_values={
@@ -106,7 +99,7 @@ class Http2Connection(Connection):
     def send(self, request: Request) -> None:
         """Take a request. Urgent ones are written before this returns, others together with what follows."""
         stream_id = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(stream_id, _marked(request.headers), end_stream=not request.body)
+        self._h2.send_headers(stream_id, list(request.headers), end_stream=not request.body)
         exchange = _Exchange(request, request.body, self._monotonic())
         self._exchanges[stream_id] = exchange
         request.copies_out += 1
@@ -278,14 +271,6 @@ class Http2Connection(Connection):
     def _flush(self) -> None:
         self._flush_is_planned = False
         self._write(self._h2.data_to_send())
-
-
-def _marked(headers: Headers) -> list[HeaderTuple]:
-    """Keep what is secret or never the same again out of the compression table (RFC 7541 7.1.3)."""
-    return [
-        NeverIndexedHeaderTuple(name, value) if name in _NEVER_INDEXED else HeaderTuple(name, value)
-        for name, value in headers
-    ]
 
 
 def _text(octets: bytes | str) -> str:
