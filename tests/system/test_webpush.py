@@ -190,6 +190,21 @@ async def test_a_redirect_is_not_followed(double: WebPushDouble) -> None:
     assert len(double.pushes) == 2
 
 
+async def test_a_push_service_that_an_app_chose_does_not_tell_this_server_the_time(
+    double: WebPushDouble,
+) -> None:
+    heard: list[int] = []
+    options, clock = double.options(), LoopClock()
+    around = Surroundings(clock, clock, os.urandom, on_date=heard.append)
+    service = WebPushService(options, read_vapid_key(options, "a"), around, DestinationPolicy())
+    try:
+        one = to(double, double.subscribe("browser"), PushType.CALL)
+        assert await service.send(one, soon()) == Accepted()
+    finally:
+        await service.close()
+    assert heard == []
+
+
 def at(target: PushTarget, url: str) -> PushTarget:
     return replace(target, token=Secret(url))
 

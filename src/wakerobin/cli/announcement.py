@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import wakerobin
 from wakerobin.cli.flags import Configured
 from wakerobin.core.addresses import Reach, parse_address, reach
-from wakerobin.ports.options import HttpOptions, Options
+from wakerobin.ports.options import AppOptions, HttpOptions, Options
 
 if TYPE_CHECKING:
     from wakerobin.server import Server
@@ -35,8 +35,8 @@ def _on(configuration: Configured, server: Server) -> Iterator[str]:
     for name, app in options.apps.items():
         if app.registrars:
             yield f"enrolment: app {name}, accounts of {', '.join(app.registrars)}"
-        if app.apns is not None:
-            yield f"APNs: app {name}, topic {app.apns.topic}"
+        for service in _push_services(app):
+            yield f"push: app {name}, {service}"
     yield f"data: {server.folders.data} (the key to its secrets: {server.folders.key_file})"
     if configuration.is_read:
         yield f"configuration: {configuration.file}"
@@ -55,15 +55,28 @@ def _off(options: Options, where: str, address: tuple[str, int] | None) -> Itera
     for name, app in options.apps.items():
         if not app.registrars:
             yield f"enrolment: app {name} may enrol at no PBX; list them in apps.{name}.registrars"
-        if app.apns is None:
+        if not any(_push_services(app)):
             yield (
-                f"APNs: no key for app {name}; "
-                f"add [apps.{name}.apns] with key_file, key_id, team_id and topic"
+                f"push: app {name} has no push service, so that no call wakes its phones; "
+                f"add [apps.{name}.apns], fcm, webpush, webhook or acrobits"
             )
     if not options.sip.listen:
         yield f"SIP: sip.listen is empty, so that neither PBX nor phone gets through; set it in {where}"
     elif not options.sip.public:
         yield "public name: phones are told a local address; set sip.public to the name that they can reach"
+
+
+def _push_services(app: AppOptions) -> Iterator[str]:
+    if app.apns is not None:
+        yield f"APNs, topic {app.apns.topic}"
+    if app.fcm is not None:
+        yield "Firebase"
+    if app.webpush is not None:
+        yield "Web Push and UnifiedPush"
+    if app.webhook is not None:
+        yield "a webhook"
+    if app.acrobits is not None:
+        yield "Acrobits"
 
 
 def _is_reachable(http: HttpOptions, host: str) -> bool:

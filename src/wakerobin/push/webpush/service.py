@@ -69,7 +69,9 @@ class WebPushService:
         self._keys = KeyPool(around.clock, around.timers)
         tls = client_context(options.ca_file, f"{group}.ca_file", EITHER)
         report = line_reporter(provider.value, group)
-        self._pools = Pools(around, self._policy, tls, pool, report)
+        # Apps choose the push services: none of these may tell this server the time.
+        undated = dataclasses.replace(around, on_date=None)
+        self._pools = Pools(undated, self._policy, tls, pool, report)
 
     async def warm(self) -> None:
         """Make keys ahead. Connections are opened by the first push to a push service, and kept in use."""
