@@ -235,6 +235,13 @@ def test_after_all_was_sent_the_operator_can_still_warn_and_a_use_makes_it_void(
     assert course.is_superseded(send)
 
 
+def test_there_is_no_use_in_a_warning_whose_time_is_over() -> None:
+    course = Course()
+    course.run_until(END - HOUR)
+    course.now = END + 3 * DAY
+    assert course.event(Rewarn()) == ()
+
+
 def test_who_can_be_shown_nothing_is_not_warned_by_the_operator_either() -> None:
     course = Course(context=replace(PHONE, warnable=False))
     assert course.event(Rewarn()) == ()

@@ -321,6 +321,25 @@ def test_who_cannot_be_asked_for_targets_is_not_asked() -> None:
     assert course.life.ended is Ended.TARGETS_GONE
 
 
+def test_who_was_asked_for_targets_is_not_asked_twice() -> None:
+    course = Course()
+    course.event(TargetsLeft(call=0, notice=2))
+    before = course.life
+    assert course.event(TargetsLeft(call=0, notice=1)) == ()
+    assert course.life == before
+
+
+def test_a_life_that_nobody_looked_at_until_its_grace_was_over_ends() -> None:
+    """Its last warning was decided, and then the clock stood: that was no outage of ours."""
+    course = Course()
+    course.run_until(END - HOUR)
+    course.now = END + 3 * DAY
+    course.event(Fire())
+    assert course.left(WARNING) == [12.0, 1.0], "one of last resort would have no time left"
+    assert Tell("grace-over") in course.last
+    assert course.life.ended is Ended.EXPIRED
+
+
 def test_a_lost_target_beside_others_changes_nothing() -> None:
     course = Course()
     before = course.life

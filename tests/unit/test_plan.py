@@ -109,6 +109,28 @@ def test_the_rungs_reached_are_those_whose_moment_has_come(left: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "granted"),
+    [(1, HOUR), (HOUR, HOUR), (2 * DAY, 2 * DAY), (400 * DAY, 400 * DAY), (2**50, 400 * DAY)],
+)
+def test_an_enrolment_gets_the_lifetime_it_asks_for_within_bounds(asked: int, granted: int) -> None:
+    assert LifetimePolicy().clamped(asked) == granted
+
+
+def test_the_apps_own_lifetime_is_always_within_bounds() -> None:
+    assert policy(60_000, warnings=()).clamped(60_000) == 60_000
+    assert policy(500 * DAY).clamped(2**50) == 500 * DAY
+
+
+def test_bounds_and_times_that_make_no_sense_are_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="lifetime_min"):
+        LifetimePolicy(lifetime_min=Duration(2 * DAY), lifetime_max=Duration(DAY))
+    with pytest.raises(ConfigurationError, match="dormant_for"):
+        LifetimePolicy(dormant_for=Duration(-1))
+    with pytest.raises(ConfigurationError, match="unregistered_limit"):
+        LifetimePolicy(unregistered_limit=Duration(0))
+
+
+@pytest.mark.parametrize(
     ("wrong", "named"),
     [
         ({"warnings": (7 * DAY,)}, "warnings"),

@@ -7,7 +7,7 @@ and what it returns is stored in one transaction, so a crash between two events 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from wakerobin.core.lifetime.changes import extended_by_operator, policy_changed, rewarned
 from wakerobin.core.lifetime.ending import ended, restored
@@ -46,6 +46,21 @@ TARGETS_NEEDED_TIME = 24 * 3600_000
 """How long a life goes on when nothing is left that could ring (law 5)."""
 
 
+_OfTheLiving: TypeAlias = (
+    Proven
+    | RenewalSent
+    | WarningSettled
+    | Cease
+    | TargetsLeft
+    | Trouble
+    | TroubleEnd
+    | Recovered
+    | PolicyChanged
+    | Extend
+    | Rewarn
+)
+
+
 def begin(registration_id: int, slot: int, lifetime: Duration, now: int, policy: LifetimePolicy) -> Life:
     """Return the life of a new push registration."""
     expires_at = now + lifetime
@@ -69,8 +84,8 @@ def decide(life: Life, event: Event, now: int, policy: LifetimePolicy, context: 
     match event:
         case Fire():
             return fired(life, now, policy, context)
-        case Use() if life.ended is None or life.ended is Ended.DORMANT:
-            return used(life, event.cause, now, policy, context)
+        case Use(cause=cause):
+            return used(life, cause, now, policy, context)
         case TargetsRestored():
             return restored(life, now, policy)
         case _ if life.ended is None:
@@ -81,7 +96,7 @@ def decide(life: Life, event: Event, now: int, policy: LifetimePolicy, context: 
             return life, ()
 
 
-def _living(life: Life, event: Event, now: int, policy: LifetimePolicy, context: Context) -> Decision:
+def _living(life: Life, event: _OfTheLiving, now: int, policy: LifetimePolicy, context: Context) -> Decision:
     match event:
         case Proven() | RenewalSent() | WarningSettled():
             return _noted(life, event, now, policy, context), ()
@@ -93,13 +108,11 @@ def _living(life: Life, event: Event, now: int, policy: LifetimePolicy, context:
             return _of_trouble(life, event, now, policy, context)
         case PolicyChanged() | Extend() | Rewarn():
             return _changed(life, event, now, policy, context)
-        case Use() | Fire() | TargetsRestored():
-            return life, ()  # decided before
         case _:
             assert_never(event)
 
 
-def _dormant(life: Life, event: Event, now: int) -> Decision:
+def _dormant(life: Life, event: _OfTheLiving, now: int) -> Decision:
     """End a dormant life for good when it is deleted or its last target is gone."""
     match event:
         case Cease(reason=reason):

@@ -67,11 +67,6 @@ class Ladder:
         return len(self.leads)
 
     @property
-    def highest(self) -> int:
-        """The lead of the first rung."""
-        return self.leads[0]
-
-    @property
     def first_warning(self) -> int:
         """The index of the first warning."""
         return self.warnings[0]

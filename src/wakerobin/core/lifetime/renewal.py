@@ -7,7 +7,8 @@ for the phone on its way needs no repetition each hour, but other hours and othe
 
 - A phone that was never asked is asked from three times `renewal_from` before the end, every six
   `renewal_every`; from `renewal_from` on each `renewal_every`, as the ladder does.
-- One that answers soon is asked later: from twice `renewal_from`. A push to it is hardly ever in vain.
+- One that answers soon is asked as early, since it does not answer while it lies switched off on a
+  holiday; the first push mostly does, and no other is sent.
 - One that answers seldom is asked earliest, and in addition at the hours at which it answered before.
 - One that answers after hours is asked at longer intervals: the next push would only replace the last.
 - One that gave no answer two lives long is asked twice a day only. Never not at all: people allow again
@@ -31,7 +32,7 @@ _HALF_AN_HOUR = 30 * 60_000
 _LONG_LIFE = 24 * 3600_000
 _MINUTE = 60_000
 
-_BEGINS = {Answering.UNKNOWN: 3, Answering.RELIABLE: 2, Answering.SELDOM: 6, Answering.SILENT: 3}
+_BEGINS = {Answering.UNKNOWN: 3, Answering.RELIABLE: 3, Answering.SELDOM: 6, Answering.SILENT: 3}
 EARLIEST = max(_BEGINS.values())
 """So many times `renewal_from` before the end at the earliest."""
 _SPREAD = 6

@@ -12,12 +12,13 @@ from wakerobin.core.lifetime.plan import earliest_lead, rungs_of
 from wakerobin.core.lifetime.policy import LifetimePolicy
 from wakerobin.core.lifetime.quiet import local_hour
 from wakerobin.core.pushes import PushType
-from wakerobin.core.values import Life
+from wakerobin.core.values import Ended, Life
 
 _DAY = 24 * 3600_000
 _UNOPENED = 60 * _DAY
 _NOTE_PAUSE = 30 * _DAY
 _NOTE_TIME = 7 * _DAY
+_RENEWABLE = (None, Ended.DORMANT)
 _ENOUGH = 12
 """So many `renewal_every` without an answer say something about a phone; less is chance."""
 
@@ -52,7 +53,9 @@ def is_personal(cause: str) -> bool:
 
 
 def used(life: Life, cause: str, now: int, policy: LifetimePolicy, context: Context) -> Decision:
-    """Renew a life, or resume a dormant one (law 1)."""
+    """Renew a life, or resume a dormant one (law 1); what has ended for good stays so."""
+    if life.ended not in _RENEWABLE:
+        return life, ()
     expires_at = now + life.lifetime
     next_at = expires_at - earliest_lead(policy, life.lifetime)
     is_by_person = is_personal(cause)
