@@ -127,20 +127,19 @@ class World:
         return listener.address, listener.port
 
 
-def options(pns: FakePns, host: str, **changes: Any) -> Options:
-    """Return the configuration of a server on `host` for one app."""
+def options(pns: FakePns, host: str, app: Mapping[str, Any] | None = None, **changes: Any) -> Options:
+    """Return the configuration of a server on `host` for one app, which `app` changes."""
+    about_app: dict[str, Any] = {
+        "enrolment_key": Secret(KEY),
+        "registrars": ("pbx.test", host),
+        "apns": pns.options(),
+        "lifetime": LifetimeOptions(),
+    }
     parts: dict[str, Any] = {
         "sip": SipOptions(listen=(f"udp:{host}:0", f"tcp:{host}:0")),
         "http": HttpOptions(listen=f"{host}:0", enrolments_per_hour=1000),
         "store": StoreOptions(),
-        "apps": {
-            "phone": AppOptions(
-                enrolment_key=Secret(KEY),
-                registrars=("pbx.test", host),
-                apns=pns.options(),
-                lifetime=LifetimeOptions(),
-            )
-        },
+        "apps": {"phone": AppOptions(**(about_app | dict(app or {})))},
     }
     return Options(**(parts | changes))
 
