@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,22 +61,23 @@ class Deciding:
     def use_in(self, tx: Transaction, registration_id: int, cause: str, now: int) -> Life | None:
         """Renew a life by a use; one that has ended stays as it is. None: there is none."""
         life = tx.lives.get(registration_id)
-        registration = tx.registrations.get(registration_id)
-        if life is None or registration is None or life.ended is not None:
+        if life is None or life.ended is not None:
             return life
-        return self._used(tx, life, registration, cause, now)
+        return self._used(tx, life, cause, now)
 
     def use_or_resume_in(
         self, tx: Transaction, registration_id: int, cause: str, now: int
     ) -> tuple[Life | None, int]:
         """Renew a life by a use, or resume a dormant one; with the account that needs its binding again."""
         life = tx.lives.get(registration_id)
-        if life is None or life.ended is not Ended.DORMANT:
-            return self.use_in(tx, registration_id, cause, now), 0
+        if life is None or life.ended not in (None, Ended.DORMANT):
+            return life, 0
+        if life.ended is None:
+            return self._used(tx, life, cause, now), 0
         registration = tx.registrations.get(registration_id)
         if registration is None or not is_resumable(tx, registration.account_id):
             return life, 0
-        return self._used(tx, life, registration, cause, now), registration.account_id
+        return self._used(tx, life, cause, now), registration.account_id
 
     def settle_held(self, tx: Transaction, limit: int) -> int:
         """Give lives that were used while the clock was in doubt their ends; returns how many."""
@@ -132,18 +134,20 @@ class Deciding:
         """Return what writing a decision needs."""
         return Writing(now, self.granted_until, self.entropy)
 
-    def _used(
-        self, tx: Transaction, life: Life, registration: PushRegistration, cause: str, now: int
-    ) -> Life:
+    def _used(self, tx: Transaction, life: Life, cause: str, now: int) -> Life:
+        registration = tx.registrations.get(life.id)
+        assert registration is not None
+        is_doubtful = self.clock.is_doubtful
+        if is_doubtful:
+            now = self.clock.now()
         if life.lifetime != registration.lifetime:
             life = replace(life, lifetime=registration.lifetime)
-        now = self._sure(now)
         saved = rescue(life, cause)
         if saved is not None:
             tally(tx, registration, _SAVES[saved], now)
         policy, context = self.policies(registration.app), _of_use(registration)
         renewed, effects = decide(life, Use(cause), now, policy, context)
-        if self.clock.is_doubtful:
+        if is_doubtful:
             renewed = _without_an_end(life, renewed)
             self._hold(tx, life.id)
         perform(tx, registration.account_id, renewed, effects, self.writing(now))
@@ -169,9 +173,13 @@ def _without_an_end(before: Life, renewed: Life) -> Life:
 
 def _of_use(registration: PushRegistration) -> Context:
     """A use asks for nothing that the registration does not say."""
-    return Context(
-        warnable=registration.capabilities.get("notifications", True),
-        renewable=False,
-        zone=registration.time_zone,
-        is_android=registration.platform is Platform.ANDROID,
+    return _context_of_use(
+        registration.capabilities.get("notifications", True),
+        registration.time_zone,
+        registration.platform is Platform.ANDROID,
     )
+
+
+@functools.lru_cache(maxsize=2048)
+def _context_of_use(warnable: bool, zone: str, is_android: bool) -> Context:  # noqa: FBT001 - the key
+    return Context(warnable=warnable, renewable=False, zone=zone, is_android=is_android)
