@@ -16,7 +16,8 @@ from bench.stage import Ringing, Stage, Times, appeared, bare
 from bench.stock import Stock, now_ms
 from bench.table import Row
 from wakerobin.core.lifetime import LifetimePolicy
-from wakerobin.ports.options import ApnsOptions, HttpOptions, Options, SipOptions
+from wakerobin.core.values import Duration
+from wakerobin.ports.options import ApnsOptions, HttpOptions, Options, PushOptions, SipOptions
 from wakerobin.ports.store import Transaction
 from wakerobin.server.building import Rooms
 
@@ -67,6 +68,7 @@ async def run(scale: Scale) -> list[Row]:
         options = Options(
             sip=SipOptions(listen=(f"udp:{ip}:{port}",), call_sources=(caller[0],), register_rate=500.0),
             http=HttpOptions(listen=""),
+            push=PushOptions(rate=2_000.0, ramp=Duration(0)),  # all that is due: the worst for a call
             apps=app(pbx.ip, apns),
         )
         async with serving(options, place) as rooms:

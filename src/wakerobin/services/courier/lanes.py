@@ -34,7 +34,7 @@ than its push."""
 _REFILLS = 8
 """A lane that is full is filled up when this part of it is free, for the same reason."""
 
-_AT_ONCE = 4
+_AT_ONCE = 2
 """So many parcels are begun in one turn of the loop; then it looks at its sockets, where a call may wait."""
 
 
