@@ -34,6 +34,12 @@ LIFE = LifetimeOptions(
 OTHER_INSTALLATION = "VGhpc0lzQW5vdGhlck9uZQ"
 NEW_PASSWORD, WRONG_PASSWORD = "anna-has-a-new-password", "this-is-not-annas-password"
 NEW_TOKEN = "d4" * 32
+NONCE = "this-is-no-nonce-of-ours"
+SUBSCRIPTION = {
+    "endpoint": "https://push.example/a-subscription-of-a-browser",
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+}
 SHORTEST = 6
 """Shorter texts are in every log by chance."""
 
@@ -160,6 +166,7 @@ class Scenes:
         for broken in (
             {**fields, "credentials": {"password": WRONG_PASSWORD, "ha1": []}},
             {**fields, "targets": [{"provider": "apns", "purposes": ["call"], "token": f"{CALL_TOKEN}!"}]},
+            {**fields, "targets": [{"provider": "webpush", "purposes": ["call"], **SUBSCRIPTION}]},
             {**fields, WRONG_PASSWORD: NEW_TOKEN},
             str(fields).encode(),
         ):
@@ -180,6 +187,19 @@ class Scenes:
         targets = [{"provider": "apns", "purposes": ["call", "notice"], "token": NEW_TOKEN}]
         assert (await api.send("PATCH", one, {"targets": targets}, secret)).status == 200
         assert (await api.send("GET", one, None, f"{secret}-is-wrong")).status == 401
+        assert (await api.send("POST", f"{one}/verify", {"nonce": NONCE}, secret)).status == 422
+        assert (await api.send("POST", f"{one}/test", {}, secret)).status == 202
+        # Another installation claims the token, and is asked for its proof.
+        ben = await api.enrol(
+            self.world.fields("ben", "ben-password", targets=targets, installation_id=OTHER_INSTALLATION)
+        )
+        assert ben.status == 201
+        verify = await self.world.pns.wait_for(lambda p: p.type == "verify", 10)
+        nonce = verify.payload["wakerobin"]["nonce"]
+        self.secrets.add("a registration's secret", ben.json["secret"])
+        self.secrets.add("a nonce of a token", nonce, NONCE)
+        theirs = f"{PATH}/{ben.json['id']}"
+        assert (await api.send("DELETE", theirs, None, ben.json["secret"])).status == 202
 
     async def call(self) -> None:
         """Be woken, answer, hang up; cancel; refuse; with a push service in trouble."""
@@ -261,6 +281,7 @@ async def test_no_log_tells_a_secret(tmp_path: Path, told: io.StringIO) -> None:
     secrets.add("a password", "anna-password", "ben-password", NEW_PASSWORD, WRONG_PASSWORD)
     secrets.add("the enrolment key", KEY)
     secrets.add("a push token", CALL_TOKEN, NOTICE_TOKEN, NEW_TOKEN)
+    secrets.add("a subscription", *SUBSCRIPTION.values())
     secrets.add("an installation id", INSTALLATION, OTHER_INSTALLATION)
     for password in ("anna-password", NEW_PASSWORD, WRONG_PASSWORD):
         secrets.add("a HA1", *(digest.ha1(one, "anna", "pbx.test", password) for one in Algorithm))
