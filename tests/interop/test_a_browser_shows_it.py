@@ -181,6 +181,15 @@ async def test_a_call_is_shown_with_its_buttons_and_declined_from_the_notificati
             pass
 
 
+async def test_a_call_that_is_answered_is_handed_to_the_open_page(browser: Browser) -> None:
+    browser.world.pbx.call("anna", display="Ben")
+    await browser.deliver(await browser.double.wait_for(lambda one: one.type == "call"))
+    await browser.tap("answer")
+    async with asyncio.timeout(10):
+        while await browser.page.run("document.getElementById('state').textContent") != "Answering …":
+            pass
+
+
 async def test_a_call_that_is_over_is_replaced_on_the_screen(browser: Browser) -> None:
     call = browser.world.pbx.call("anna", display="Ben")
     await browser.deliver(await browser.double.wait_for(lambda one: one.type == "call"))
