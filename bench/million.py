@@ -41,10 +41,10 @@ FROM number CROSS JOIN target WHERE target.registration_id = :of""",
     f"""{_NUMBERS}
 INSERT INTO life (id, slot, expires_at, next_at, generation, step, lifetime, renewed_at, renewal_sent_at,
   warning_tried_at, warned_at, warning_settled, ended, ended_at, opened_at, noted_at, trouble_generation,
-  trouble_told_at, trouble_settled, habits)
+  trouble_told_at, trouble_settled, trouble_cause, habits)
 SELECT n, n % 4096, expires_at + n % :spread, next_at + n % :spread, generation, step, lifetime,
   renewed_at + n % :spread, renewal_sent_at, warning_tried_at, warned_at, warning_settled, ended, ended_at,
-  opened_at, noted_at, trouble_generation, trouble_told_at, trouble_settled, habits
+  opened_at, noted_at, trouble_generation, trouble_told_at, trouble_settled, trouble_cause, habits
 FROM number CROSS JOIN life WHERE life.id = :of""",
 )
 _SPREAD_MS = 3_600_000

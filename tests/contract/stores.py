@@ -163,6 +163,7 @@ def life(registration_id: int, **changes: Any) -> Life:
         "trouble_generation": 2,
         "trouble_told_at": NOW - 2,
         "trouble_settled": True,
+        "trouble_cause": "refused",
         "habits": "1:a",
     }
     return Life(**values | changes)

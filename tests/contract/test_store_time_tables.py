@@ -86,6 +86,7 @@ async def test_every_field_of_a_life_can_change(
         trouble_generation=14,
         trouble_told_at=15,
         trouble_settled=False,
+        trouble_cause="unreachable",
         habits="",
     )
     await store.transact(lambda tx: tx.lives.update(changed))

@@ -58,6 +58,32 @@ def test_the_user_hears_once_however_often_it_is_said() -> None:
     assert course.of(TEXT).payload == {"cause": "refused", "reason": "403 Forbidden"}
 
 
+def test_who_was_told_that_the_pbx_is_out_of_reach_hears_that_it_refuses() -> None:
+    course = Course()
+    course.event(Trouble("unreachable", "timeout"))
+    course.trouble_is_settled()
+    course.now += 6 * HOUR
+    course.event(REFUSED)
+    assert [send.payload["cause"] for _, send in course.sent] == ["unreachable", "refused"]
+    assert course.event(REFUSED) == ()
+    course.event(TroubleEnd("403"))
+    assert course.life.ended is None, "that text is not settled"
+    course.trouble_is_settled()
+    course.now += 6 * HOUR
+    course.event(TroubleEnd("403"))
+    assert course.end() is Ended.REFUSED
+
+
+def test_nobody_ends_by_refusal_who_only_heard_that_the_pbx_is_out_of_reach() -> None:
+    course = Course()
+    course.event(Trouble("unreachable", "timeout"))
+    course.trouble_is_settled()
+    course.now += DAY
+    course.event(TroubleEnd("403"))
+    assert course.life.ended is None
+    assert course.of(TEXT).payload["cause"] == "refused"
+
+
 def test_who_can_be_shown_nothing_is_told_nothing() -> None:
     course = Course(context=replace(PHONE, warnable=False))
     assert course.event(REFUSED) == ()

@@ -375,5 +375,7 @@ class Life:
     """When that was decided; 0 where no trouble was told of, or it was told that it is over."""
     trouble_settled: bool = False
     """That text was accepted by a push service, or refused for good."""
+    trouble_cause: str = ""
+    """What it told of, `refused` or `unreachable`; empty as `trouble_told_at` is 0."""
     habits: str = ""
     """How this phone answered renewal pushes before, encoded (`core.lifetime.Habits`); empty: unknown."""

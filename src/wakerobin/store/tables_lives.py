@@ -108,6 +108,7 @@ def _life_values(life: Life) -> dict[str, Any]:
         "trouble_generation": life.trouble_generation,
         "trouble_told_at": life.trouble_told_at,
         "trouble_settled": life.trouble_settled,
+        "trouble_cause": life.trouble_cause,
         "habits": life.habits,
     }
 
@@ -133,12 +134,13 @@ def _life(row: Row) -> Life:
         trouble_generation=row[16],
         trouble_told_at=row[17],
         trouble_settled=bool(row[18]),
-        habits=row[19],
+        trouble_cause=row[19],
+        habits=row[20],
     )
 
 
 def _standing(row: Row) -> Standing:
-    account_id, app, proven, capabilities, platform, zone, installation, registered, alone, kinds = row[20:]
+    account_id, app, proven, capabilities, platform, zone, installation, registered, alone, kinds = row[21:]
     return Standing(
         life=_life(row),
         account_id=account_id,

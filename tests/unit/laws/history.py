@@ -80,6 +80,7 @@ class Trouble:
 
     told_at: int = 0
     is_settled: bool = False
+    cause: str = ""
 
 
 class History:
@@ -309,8 +310,9 @@ class History:
             self.notices += 1
             assert send.payload["ended"] is True
             return
-        assert not self.trouble.told_at, "law 7: once until it is over"
-        self.trouble = Trouble(self.now)
+        is_worse = (self.trouble.cause, send.payload["cause"]) == ("unreachable", "refused")
+        assert not self.trouble.told_at or is_worse, "law 7: once until it is over"
+        self.trouble = Trouble(self.now, cause=send.payload["cause"])
         self.generation.is_troubled = True
 
     def _ends(
@@ -333,6 +335,7 @@ class History:
         if self.context.warnable:
             told_at = self.trouble.told_at
             assert told_at, "law 7: nobody ends by it who was not told"
+            assert self.trouble.cause == "refused"
             grace_is_over = self.now >= told_at + self.policy.grace_limit + self.down_after(told_at)
             assert self.trouble.is_settled or grace_is_over
             assert self.now >= told_at + self.smallest_lead() or grace_is_over

@@ -85,6 +85,7 @@ def anew(life: Life, expires_at: int, policy: LifetimePolicy) -> Life:
         trouble_generation=life.trouble_generation,
         trouble_told_at=life.trouble_told_at if life.trouble_settled else 0,
         trouble_settled=life.trouble_settled,
+        trouble_cause=life.trouble_cause if life.trouble_settled else "",
         habits=life.habits,
     )
 

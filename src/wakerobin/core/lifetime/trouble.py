@@ -16,15 +16,22 @@ from wakerobin.core.lifetime.reading import extended
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Ended, Life
 
+_REFUSED = "refused"
 _OVER_TIME = 24 * 3600_000
 """How long it is of use to say that trouble is over."""
 
 
 def troubled(life: Life, event: Trouble, now: int, policy: LifetimePolicy, context: Context) -> Decision:
-    """Tell the user, once until it is over."""
-    if life.trouble_told_at or not context.warnable:
+    """Tell the user, once until it is over; once more where what was out of reach turns out to refuse."""
+    if life.trouble_cause in (event.cause, _REFUSED) or not context.warnable:
         return life, ()
-    told = replace(life, trouble_generation=life.generation, trouble_told_at=now, trouble_settled=False)
+    told = replace(
+        life,
+        trouble_generation=life.generation,
+        trouble_told_at=now,
+        trouble_settled=False,
+        trouble_cause=event.cause,
+    )
     said = {"cause": event.cause, "reason": event.reason}
     shown_from = policy.shown_from(context.zone, now)
     deadline_at = shown_from + policy.grace_limit
@@ -37,15 +44,15 @@ def ended_by_trouble(
 ) -> Decision:
     """End the life early, once the user was told and had time to hear it."""
     if context.warnable:
-        if not life.trouble_told_at:
-            return troubled(life, Trouble("refused", event.reason), now, policy, context)
+        if life.trouble_cause != _REFUSED:
+            return troubled(life, Trouble(_REFUSED, event.reason), now, policy, context)
         if now < _heard_by(life, policy, context):
             return life, ()
     if context.held_call:
         return life, ()
     notice = None
     if context.warnable:
-        said = {"cause": "refused", "reason": event.reason, "ended": True}
+        said = {"cause": _REFUSED, "reason": event.reason, "ended": True}
         when = policy.shown_from(context.zone, now), now + NOTICE_TIME
         notice = _send(PushType.REGISTRATION_TROUBLE, life, TROUBLE_NOTICE, when, said)
     return ended(life, Ended.REFUSED, now, notice=notice)
@@ -60,7 +67,7 @@ def recovered(life: Life, now: int, policy: LifetimePolicy, context: Context) ->
         shown_from = policy.shown_from(context.zone, now)
         when = shown_from, shown_from + _OVER_TIME
         effects = (_send(PushType.REGISTRATION_TROUBLE_OVER, life, 0, when, {}), *effects)
-    return replace(life, trouble_told_at=0, trouble_settled=False), effects
+    return replace(life, trouble_told_at=0, trouble_settled=False, trouble_cause=""), effects
 
 
 def _heard_by(life: Life, policy: LifetimePolicy, context: Context) -> int:

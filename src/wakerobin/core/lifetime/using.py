@@ -74,6 +74,7 @@ def used(life: Life, cause: str, now: int, policy: LifetimePolicy, context: Cont
         # A text that did not leave is void now, and nobody was told.
         trouble_told_at=life.trouble_told_at if life.trouble_settled else 0,
         trouble_settled=life.trouble_settled,
+        trouble_cause=life.trouble_cause if life.trouble_settled else "",
         habits=_habits(life, cause, now, policy, context.zone) if life.renewal_sent_at else life.habits,
     )
     effects: tuple[Effect, ...] = (Void(renewed.generation),)

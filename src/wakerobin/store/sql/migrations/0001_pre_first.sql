@@ -99,6 +99,7 @@ CREATE TABLE life (
   trouble_generation INTEGER NOT NULL,
   trouble_told_at INTEGER NOT NULL,
   trouble_settled INTEGER NOT NULL,
+  trouble_cause TEXT NOT NULL,
   habits TEXT NOT NULL -- empty: unknown
 ) STRICT;
 CREATE INDEX life_due ON life (next_at) WHERE next_at IS NOT NULL;
