@@ -180,7 +180,7 @@ class SelfTests:
             generation=life.generation,
             sent_at=now,
             expires_at=now + OF_USE_MS,
-            stage=stage(life, self._lifetime(registration.app)),
+            stage=stage(life, self._lifetime(registration.app), zone=registration.time_zone),
             life_expires_at=life.expires_at,
         )
         return PushMessage(

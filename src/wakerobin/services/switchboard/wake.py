@@ -151,7 +151,7 @@ def _head(id_: str, wakeable: Wakeable, policy: LifetimePolicy, times: tuple[int
         generation=wakeable.life.generation,
         sent_at=sent_at,
         expires_at=expires_at,
-        stage=stage(wakeable.life, policy),
+        stage=stage(wakeable.life, policy, zone=wakeable.registration.time_zone),
         life_expires_at=wakeable.life.expires_at,
     )
 
