@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 
 from tests.system.push_doubles import SECRETS, AcrobitsDouble, FcmDouble, Received, WebhookDouble
+from tests.system.pushing import LoopClock
 from tests.system.served import KEY, PATH, World, serving
 from wakerobin import log
 from wakerobin.core.values import Secret
 from wakerobin.ports.options import AppOptions
+from wakerobin.services.push_checks import PushChecks
 from wakerobin.testing.phone import FakePhone
 from wakerobin.testing.pns_script import Refuse
 
@@ -203,3 +206,24 @@ async def test_a_phone_from_which_the_app_was_removed_ends_with_the_first_call(s
         while (answer := await services.world.api.send("GET", path, None, enrolled["secret"])).status == 200:
             await asyncio.sleep(0)
     assert answer.status == 410
+
+
+async def test_the_doctor_asks_each_and_takes_no_such_phone_as_the_good_answer(services: Services) -> None:
+    rooms = services.world.server.rooms
+    assert rooms is not None
+    services.webhook.gone.add("wakerobin-doctor")
+    clock = LoopClock()
+    checks = PushChecks(
+        apps={"phone": AppOptions()},
+        service=rooms.pushing.of,
+        clock_ahead=lambda: None,
+        clock=clock,
+        entropy=os.urandom,
+    )
+    answers = (await checks.all())["checks"]
+    assert {one["provider"] for one in answers} == {"fcm", "webhook", "acrobits"}
+    assert [one["text"] for one in answers if not one["good"]] == []
+    services.fcm.next(Refuse(status=403, reason="SERVICE_DISABLED"))
+    services.acrobits.next(Refuse(status=403))
+    bad = [one for one in (await checks.all())["checks"] if not one["good"]]
+    assert {one["provider"] for one in bad} == {"fcm", "acrobits"}

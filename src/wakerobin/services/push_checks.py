@@ -45,6 +45,9 @@ _NOBODY: Final[dict[Provider, str]] = {
 }
 """A token that no phone has. Web Push is left out: without a subscription there is nobody to ask."""
 
+_NOBODYS_APP: Final[dict[Provider, str]] = {Provider.ACROBITS: "wakerobin.doctor"}
+"""Where each target names its app, one that does not exist."""
+
 _NO_SUBSCRIPTION: Final = (
     "The VAPID key is readable. Whether browsers know it shows the first push: without a subscription nobody "
     "can be asked."
@@ -113,6 +116,7 @@ class PushChecks:
                 provider=provider,
                 purposes=frozenset({Purpose.CALL}),
                 token=Secret(token),
+                topic=_NOBODYS_APP.get(provider, ""),
                 reported_at=now,
             ),
             app=app,
