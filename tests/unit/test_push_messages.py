@@ -173,3 +173,11 @@ def test_an_operator_is_told_in_full_sentences_and_where_to_look(provider: Provi
         assert words.endswith(".")
         assert "{" not in words
     assert "my-app" in service_down("my-app", provider, "push.example", reason)
+
+
+def test_what_a_push_service_says_is_told_in_short_and_on_one_line() -> None:
+    words = service_down("my-app", Provider.WEBHOOK, "", "a\nb " + "x" * 5000)
+    assert "\n" not in words
+    assert "(a b x" in words
+    assert len(words) < 500
+    assert "(no reason given)" in refused_key("my-app", Provider.WEBHOOK, "")

@@ -9,6 +9,8 @@ from typing import Final
 
 from wakerobin.core.values import Provider
 
+_LONGEST: Final = 80
+
 _NAMES: Final = {
     Provider.APNS: "Apple",
     Provider.FCM: "Google",
@@ -110,7 +112,7 @@ def refused_in_bulk(app: str, provider: Provider, reason: str) -> str:
     """Say why so many tokens of an app are refused at once that none of them is believed to be gone."""
     advice = _TOKENS.get((provider, reason)) or _TOKENS_OF[provider]
     return (
-        f"{_NAMES[provider]} refuses more than a fifth of the push tokens of app {app} ({reason}), so none "
+        f"{_NAMES[provider]} refuses more than a fifth of the push tokens of app {app} ({_short(reason)}), so none "
         f"of them is taken as gone and nobody's registration ends by it. {advice.format(app=app)}"
     )
 
@@ -119,7 +121,7 @@ def refused_key(app: str, provider: Provider, reason: str) -> str:
     """Say why a push service refuses us, whoever the push is for."""
     advice = _KEYS.get((provider, reason)) or _KEYS_OF[provider]
     return (
-        f"{_NAMES[provider]} refuses what app {app} authenticates itself with ({reason}): warnings and "
+        f"{_NAMES[provider]} refuses what app {app} authenticates itself with ({_short(reason)}): warnings and "
         f"renewals wait, and no call wakes a phone. {advice.format(app=app)}"
     )
 
@@ -128,7 +130,13 @@ def service_down(app: str, provider: Provider, host: str, reason: str) -> str:
     """Say that a push service does not serve us."""
     at = f" ({host})" if host else ""
     return (
-        f"{_NAMES[provider]}{at} does not take pushes of app {app} ({reason}). Warnings and renewals wait "
+        f"{_NAMES[provider]}{at} does not take pushes of app {app} ({_short(reason)}). Warnings and renewals wait "
         "for it, and are sent when it is back; calls still try. Nothing has to be done here if it is down; "
         "else check that this machine reaches it by HTTPS."
     )
+
+
+def _short(reason: str) -> str:
+    """Return what the other side said, which may be anything, as a word or two."""
+    said = " ".join(reason.split())
+    return f"{said[:_LONGEST]}…" if len(said) > _LONGEST else said or "no reason given"
