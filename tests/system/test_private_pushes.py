@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -29,10 +28,7 @@ async def a_test_push(world: World, registration: dict[str, Any]) -> ReceivedPus
     path = f"{PATH}/{registration['id']}/test"
     answer = await world.api.send("POST", path, {}, registration["secret"])
     assert answer.status == 202
-    async with asyncio.timeout(10):
-        while not world.pns.pushes:
-            await asyncio.sleep(0.01)
-    return world.pns.pushes[-1]
+    return await world.pns.wait_for(lambda _push: True, 10)
 
 
 async def test_the_app_gets_a_key_with_which_it_reads_its_pushes(served: tuple[World, str, Path]) -> None:

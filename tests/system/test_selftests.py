@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -139,10 +138,7 @@ async def test_an_app_asks_for_a_test_and_reports_that_it_came(tmp_path: Path) -
         again = await world.api.send("POST", f"{path}/test", {}, secret)
         assert (again.status, again.problem) == (429, "too-many-requests")
         assert 50 <= int(again.headers["retry-after"]) <= 60
-        async with asyncio.timeout(10):
-            while not world.pns.pushes:
-                await asyncio.sleep(0.01)
-        (push,) = world.pns.pushes
+        push = await world.pns.wait_for(lambda one: one.type == "test", 10)
         assert push.token == CALL_TOKEN
         assert push.headers["apns-push-type"] == "voip"
         payload = push.payload["wakerobin"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +29,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def verify_push(world: World) -> dict[str, Any]:
-    async with asyncio.timeout(10):
-        while True:
-            for push in world.pns.pushes:
-                payload: dict[str, Any] = push.payload["wakerobin"]
-                if payload["type"] == "verify":
-                    assert push.token == NOTICE_TOKEN, "a token that rings is never asked"
-                    assert push.headers["apns-push-type"] == "background"
-                    return payload
-            await asyncio.sleep(0.01)
+    push = await world.pns.wait_for(lambda one: one.type == "verify", 10)
+    assert push.token == NOTICE_TOKEN, "a token that rings is never asked"
+    assert push.headers["apns-push-type"] == "background"
+    payload: dict[str, Any] = push.payload["wakerobin"]
+    return payload
 
 
 async def test_the_new_installation_of_a_phone_proves_its_tokens_and_the_old_one_ends(world: World) -> None:

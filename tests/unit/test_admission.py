@@ -149,13 +149,14 @@ def test_an_app_without_registrars_enrols_nobody() -> None:
     assert problem(refusal_of_registrar(closed, request(), "sip:a@pbx.example", "")) == "enrolment-closed"
 
 
-def test_udp_and_tcp_are_spoken_to_pbxs() -> None:
-    assert (transport_of(""), transport_of("udp"), transport_of("tcp")) == (
+def test_udp_tcp_and_tls_are_spoken_to_pbxs() -> None:
+    assert [transport_of(text) for text in ("", "udp", "tcp", "tls")] == [
         Transport.UDP,
         Transport.UDP,
         Transport.TCP,
-    )
-    assert problem(transport_of("tls")) == "registrar-unusable"
+        Transport.TLS,
+    ]
+    assert problem(transport_of("ws")) == "registrar-unusable"
 
 
 @pytest.mark.parametrize(
