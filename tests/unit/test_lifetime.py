@@ -19,6 +19,7 @@ from wakerobin.core.lifetime import (
     LifetimePolicy,
     Proven,
     Release,
+    Renewal,
     RenewalSent,
     Send,
     Stage,
@@ -88,6 +89,19 @@ def test_a_phone_in_a_drawer_gets_silence_first_then_two_warnings_then_the_end()
     assert course.of(PushType.EXPIRED).deadline_at == END + NOTICE_TIME
     kinds = [type(effect) for effect in course.last]
     assert kinds == [Void, Send, End, Release, Tell], "void first, so that the notice stays"
+
+
+@pytest.mark.parametrize("lifetime", [MINUTE, HOUR, DAY, 30 * DAY, 400 * DAY])
+@pytest.mark.parametrize("renewal", list(Renewal))
+def test_a_life_of_any_length_is_renewed_silently_warned_and_ended(lifetime: int, renewal: Renewal) -> None:
+    course = Course(LifetimePolicy(renewal=renewal), lifetime)
+    end = START + lifetime
+    course.run_until(end - 1, warnings_accepted=True)
+    assert course.kinds()[0] is RENEW
+    course.run_until(end + lifetime, warnings_accepted=True)
+    assert course.life.ended is Ended.EXPIRED
+    assert WARNING in course.kinds()
+    assert course.life.ended_at <= end + lifetime // 4
 
 
 def test_renewals_are_stored_on_the_way_until_the_first_warning_and_never_after_it() -> None:
