@@ -35,7 +35,7 @@ from wakerobin.core.values import (
     Secret,
     Transport,
 )
-from wakerobin.ports.store import Store, Transaction, Trial
+from wakerobin.ports.store import KeptAccount, Store, Transaction, Trial
 
 
 @pytest.fixture(params=ENGINES)
@@ -127,6 +127,20 @@ async def test_accounts_are_paged_in_order_of_their_ids(store: Store) -> None:
     assert page == stored[:2]
     assert store.read(lambda tx: tx.accounts.page(page[-1].id, 99)) == stored[2:]
     assert store.read(lambda tx: tx.accounts.page(stored[-1].id, 99)) == []
+
+
+async def test_the_fleet_is_paged_without_accounts_that_are_not_proven(store: Store) -> None:
+    def fill(tx: Transaction) -> list[Account]:
+        states = (BindingState.REGISTERED, BindingState.UNPROVEN, BindingState.REFUSED)
+        return [tx.accounts.add(account(f"a{n}", proven=n != 1, state=s)) for n, s in enumerate(states)]
+
+    first, _, last = await store.transact(fill)
+    kept = [
+        KeptAccount(a.id, a.state, a.aor, a.registrar, a.outbound_proxy, a.transport) for a in (first, last)
+    ]
+    assert store.read(lambda tx: tx.accounts.kept(0, 9)) == kept
+    assert store.read(lambda tx: tx.accounts.kept(0, 1)) == kept[:1]
+    assert store.read(lambda tx: tx.accounts.kept(first.id, 9)) == kept[1:]
 
 
 async def test_credentials_are_stored_replaced_and_erased(store: Store) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from wakerobin.core.pushes import Lane, PushType
 from wakerobin.core.values import (
     Account,
+    BindingState,
     Credentials,
     Life,
     Platform,
@@ -21,6 +22,7 @@ from wakerobin.core.values import (
     PushTarget,
     Secret,
     TargetKind,
+    Transport,
     Way,
 )
 from wakerobin.ports.alarms import Alarms
@@ -178,6 +180,17 @@ class CallRecord:
         return hash(self.call_id)
 
 
+class KeptAccount(NamedTuple):
+    """What the fleet needs of an account that is kept bound, and no more: a start reads all of them."""
+
+    id: int
+    state: BindingState
+    aor: str
+    registrar: str
+    outbound_proxy: str
+    transport: Transport
+
+
 class Accounts(Protocol):
     """Accounts and, sealed by the vault, their credentials."""
 
@@ -198,6 +211,10 @@ class Accounts(Protocol):
 
     def page(self, after: int, limit: int) -> list[Account]:
         """Return accounts with id > `after`, in order of id."""
+        ...
+
+    def kept(self, after: int, limit: int) -> list[KeptAccount]:
+        """Return proven accounts with id > `after`, in order of id."""
         ...
 
     def credentials(self, account_id: int) -> Credentials | None: ...

@@ -24,6 +24,7 @@ from wakerobin.core.values import (
     Secret,
     Transport,
 )
+from wakerobin.ports.store import KeptAccount
 from wakerobin.store.session import Row, Session, from_json, to_json
 from wakerobin.store.statements import load
 
@@ -67,6 +68,13 @@ class AccountTable:
 
     def page(self, after: int, limit: int) -> list[Account]:
         return [_account(row) for row in self._session.all(_ACCOUNTS["page"], after=after, limit=limit)]
+
+    def kept(self, after: int, limit: int) -> list[KeptAccount]:
+        rows = self._session.all(_ACCOUNTS["kept"], after=after, limit=limit)
+        return [
+            KeptAccount(id_, _STATES[state], aor, registrar, proxy, _TRANSPORTS[transport])
+            for id_, state, aor, registrar, proxy, transport in rows
+        ]
 
     def credentials(self, account_id: int) -> Credentials | None:
         row = self._session.one(_ACCOUNTS["credentials"], account_id=account_id)

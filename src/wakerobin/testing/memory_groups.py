@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from wakerobin.core.values import Account, Credentials, Ended, Provider, PushRegistration, PushTarget, Secret
-from wakerobin.ports.store import CallRecord, HeldCall, Trial, Unregister
+from wakerobin.ports.store import CallRecord, HeldCall, KeptAccount, Trial, Unregister
 from wakerobin.testing.memory_tables import Tables
 
 
@@ -65,6 +65,13 @@ class MemoryAccounts:
 
     def page(self, after: int, limit: int) -> list[Account]:
         return sorted(self._rows.where(lambda a: a.id > after), key=lambda a: a.id)[:limit]
+
+    def kept(self, after: int, limit: int) -> list[KeptAccount]:
+        proven = sorted(self._rows.where(lambda a: a.id > after and a.proven), key=lambda a: a.id)
+        return [
+            KeptAccount(a.id, a.state, a.aor, a.registrar, a.outbound_proxy, a.transport)
+            for a in proven[:limit]
+        ]
 
     def credentials(self, account_id: int) -> Credentials | None:
         return self._all.credentials.rows.get(account_id)

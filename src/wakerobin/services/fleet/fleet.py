@@ -14,12 +14,12 @@ from wakerobin.core.values import Account, BindingState, Flow
 from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.sip import Resolver, SipEndpoint, TransactionLayer
-from wakerobin.ports.store import Store, Transaction
+from wakerobin.ports.store import KeptAccount, Store, Transaction
 from wakerobin.services.fleet import rhythm
 from wakerobin.services.fleet.cycle import Cycles
 from wakerobin.services.fleet.our_address import OurAddresses
 from wakerobin.services.fleet.refreshing import Refreshing
-from wakerobin.services.fleet.registrars import Registrars
+from wakerobin.services.fleet.registrars import Registrar, Registrars
 from wakerobin.services.fleet.removals import Removals
 from wakerobin.services.fleet.schedule import Roster
 from wakerobin.services.fleet.surroundings import BindingNews, Surroundings
@@ -27,7 +27,7 @@ from wakerobin.services.fleet.trials import Trials
 from wakerobin.services.fleet.values import BindingStatus, TrialResult, Upstream
 from wakerobin.services.fleet.ways import Ways
 
-_PAGE = 200
+_PAGE = 400
 
 _log = log.get("fleet")
 
@@ -176,15 +176,17 @@ class Fleet:
             after = page[-1].id
             await asyncio.sleep(0)
 
-    def _take_up(self, accounts: Sequence[Account], past: rhythm.Rhythm) -> None:
+    def _take_up(self, accounts: Sequence[KeptAccount], past: rhythm.Rhythm) -> None:
         wall_s = self._around.wall_s()
+        granted: dict[Registrar, float] = {}
         for account in accounts:
-            if not account.proven:
-                continue
             registrar = self._registrars.of(account)
-            registrar.resolve_soon()
+            granted_s = granted.get(registrar)
+            if granted_s is None:
+                registrar.resolve_soon()
+                granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
+                granted[registrar] = granted_s
             row = self._roster.add(account.id, registrar.number)
-            granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
             if account.state is BindingState.REGISTERED:
                 wait_s = resumed_in_s(granted_s, account.id, wall_s, past.ran_until_s)
             else:
@@ -233,5 +235,5 @@ class Fleet:
             registrar.stop()
 
 
-def _page(after: int) -> Callable[[Transaction], list[Account]]:
-    return lambda tx: tx.accounts.page(after, _PAGE)
+def _page(after: int) -> Callable[[Transaction], list[KeptAccount]]:
+    return lambda tx: tx.accounts.kept(after, _PAGE)

@@ -16,6 +16,7 @@ from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Transport
 from wakerobin.ports.clock import Timer
+from wakerobin.ports.store import KeptAccount
 from wakerobin.services.fleet.surroundings import Surroundings
 
 Turn: TypeAlias = Callable[[], None]
@@ -40,7 +41,7 @@ class NextHop:
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
-def next_hop(account: Account) -> NextHop:
+def next_hop(account: Account | KeptAccount) -> NextHop:
     """Return an account's outbound proxy, else its registrar, else the domain of its AOR."""
     domain = account.aor.rpartition("@")[2]
     return _next_hop(account.outbound_proxy, account.registrar or domain, account.transport)
@@ -246,7 +247,7 @@ class Registrars:
         """Return the registrar of an account, if anybody needed it before."""
         return self._of.get(next_hop(account))
 
-    def of(self, account: Account) -> Registrar:
+    def of(self, account: Account | KeptAccount) -> Registrar:
         """Return the registrar of an account."""
         hop = next_hop(account)
         known = self._of.get(hop)

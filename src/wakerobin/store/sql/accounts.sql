@@ -42,6 +42,11 @@ SELECT id, slot, app, aor, auth_user, registrar, outbound_proxy, transport, cont
   algorithm, state, state_since_at, said, created_at
 FROM account WHERE id > :after ORDER BY id LIMIT :limit
 
+-- kept --
+-- Return what is needed of the proven accounts after an id to keep them bound, in order.
+SELECT id, state, aor, registrar, outbound_proxy, transport
+FROM account WHERE id > :after AND proven ORDER BY id LIMIT :limit
+
 -- credentials --
 -- Return the sealed credentials of an account.
 SELECT sealed FROM credentials WHERE account_id = :account_id
