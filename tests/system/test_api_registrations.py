@@ -357,3 +357,11 @@ async def test_receipts_are_told_in_the_story(anna: Enrolled) -> None:
 async def test_receipts_that_are_none_are_refused(anna: Enrolled, body: Any) -> None:
     answer = await anna.send("POST", "/receipts", body)
     assert (answer.status, answer.problem) == (422, "invalid-field")
+
+
+async def test_who_renewed_instead_of_showing_a_warning_is_told_what_to_show(anna: Enrolled) -> None:
+    await anna.send("PATCH", "", {"locale": "de-AT"})
+    for cause in ("warning-extension", "service-worker"):
+        notice = (await anna.send("POST", "/renew", {"cause": cause})).json["notice"]
+        assert notice == ("Ihr Konto empfängt weiterhin Anrufe auf diesem Telefon. Sie müssen nichts tun.")
+    assert (await anna.send("POST", "/renew", {"cause": "renewal-push"})).json["notice"] is None

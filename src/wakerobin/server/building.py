@@ -17,6 +17,7 @@ from wakerobin.net.resolver import Resolver
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store, Transaction
+from wakerobin.ports.texts import Texts
 from wakerobin.server.pace import is_rationed, lane_options
 from wakerobin.server.policies import call_policy, destination_policy, endpoint_refusal, lifetime_policies
 from wakerobin.server.pushing import PushServices
@@ -69,6 +70,7 @@ class Rooms:
     access: Access
     enrolment: Enrolment
     selftests: SelfTests
+    texts: Texts
     pushing: PushServices
 
 
@@ -93,9 +95,7 @@ def build(ground: Ground) -> Rooms:
         on_resumed=joints.resumed,
         on_proven=joints.proven,
     )
-    pushing = PushServices(
-        options.apps, store, clock, timers, entropy, destinations, lives.clock.note_date
-    )
+    pushing = PushServices(options.apps, store, clock, timers, entropy, destinations, lives.clock.note_date)
     texts = Catalogues.of_apps(options.apps)
     courier = Courier(
         store=store,
@@ -206,6 +206,7 @@ def build(ground: Ground) -> Rooms:
             lifetime=lifetime,
             entropy=entropy,
         ),
+        texts=texts,
         pushing=pushing,
     )
     joints.tie(rooms)

@@ -32,6 +32,7 @@ def web_context(rooms: Rooms, is_ready: Callable[[], bool]) -> WebContext:
         fleet=rooms.fleet,
         switchboard=rooms.switchboard,
         selftests=rooms.selftests,
+        texts=rooms.texts,
         webpush_key=rooms.pushing.webpush_key,
         push_checks=PushChecks(
             apps=ground.options.apps,

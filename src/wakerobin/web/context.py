@@ -12,6 +12,7 @@ from wakerobin.net.endpoint import Endpoint
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store
+from wakerobin.ports.texts import Texts
 from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import Fleet
@@ -36,6 +37,7 @@ class WebContext:
     fleet: Fleet
     switchboard: Switchboard
     selftests: SelfTests
+    texts: Texts
     webpush_key: Callable[[str], str]
     """Gives the key with which the pages of an app subscribe; empty where it has no Web Push."""
     push_checks: PushChecks

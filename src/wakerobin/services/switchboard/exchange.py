@@ -36,6 +36,7 @@ from wakerobin.services.switchboard.wake import (
     call_over_pushes,
     call_push_id,
     call_pushes,
+    can_be_told,
 )
 
 
@@ -126,6 +127,8 @@ class Exchange:
         self, invite: Message, wakeable: Wakeable, taken_by: Collection[int], state: str
     ) -> list[str]:
         """Tell the targets whose call push was accepted that the call is over; return the push services."""
+        if not any(can_be_told(one, state) for one in wakeable.targets if one.id in taken_by):
+            return []
         now = self.clock.now()
         details = self._details(invite, wakeable)
         variant = "elsewhere" if state == ELSEWHERE else ""
@@ -139,8 +142,7 @@ class Exchange:
             state=state,
             now=now,
         )
-        if messages:
-            self._courier.call_now(messages, _ignore, self.clock.monotonic() + CALL_OVER_MS / 1000)
+        self._courier.call_now(messages, _ignore, self.clock.monotonic() + CALL_OVER_MS / 1000)
         return sorted({message.target.provider.value.upper() for message in messages})
 
     def _details(self, invite: Message, wakeable: Wakeable) -> CallDetails:

@@ -127,7 +127,7 @@ def call_over_pushes(  # noqa: PLR0913 - what such a push is made of
     """Return the pushes that take a call back from the targets (by id) whose call push was accepted."""
     messages = []
     for target in wakeable.targets:
-        if target.id not in taken_by or not _can_be_told(target, state):
+        if target.id not in taken_by or not can_be_told(target, state):
             continue
         id_ = uuid_from(keyed_hash(secret, "call-over-push", details.call_id, str(target.id)))
         head = _head(id_, wakeable, policy, (now, now + CALL_OVER_MS))
@@ -136,7 +136,7 @@ def call_over_pushes(  # noqa: PLR0913 - what such a push is made of
     return messages
 
 
-def _can_be_told(target: PushTarget, state: str) -> bool:
+def can_be_told(target: PushTarget, state: str) -> bool:
     """Whether a push can tell a phone that a call is over."""
     if target.provider is Provider.APNS:
         return False  # a VoIP push would have to ring it once more; the app learns it from the API

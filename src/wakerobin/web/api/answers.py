@@ -132,7 +132,7 @@ class RenewAnswer(RegistrationAnswer):
 
     resumed: bool = Field(description="Whether it was dormant.")
     clear: list[str] = Field(description="Collapse keys of shown notifications that the app removes.")
-    notice: str | None = Field(description="Why calls do not arrive although it lives, for the user.")
+    notice: str | None = Field(description="A sentence for the user, in the language of the registration.")
 
 
 class AppAnswer(BaseModel):
@@ -300,12 +300,6 @@ def _unproven_status(context: WebContext, tx: Transaction, registration: PushReg
         return BindingStatus(BindingState.REFUSED, registration.created_at)
     code, reason = str(last.details.get("code", "")), str(last.details.get("reason", ""))
     return BindingStatus(BindingState.REFUSED, last.at, code, reason)
-
-
-def notice_of(binding: Binding) -> str | None:
-    """Return what the user should read although the registration lives."""
-    is_wrong = binding.state in (BindingState.REFUSED, BindingState.CREDENTIALS_NEEDED)
-    return binding.reason or None if is_wrong else None
 
 
 def call_answer(call_id: str, record: CallRecord, registration: PushRegistration) -> CallAnswer:

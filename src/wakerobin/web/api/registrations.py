@@ -11,12 +11,12 @@ from wakerobin.web.api.answers import (
     RegistrationAnswer,
     RenewAnswer,
     as_json,
-    notice_of,
     registration_fields,
 )
 from wakerobin.web.api.enrolment import PATH, Wait
 from wakerobin.web.api.fields import Capabilities, PatchFields, RenewFields
 from wakerobin.web.api.holding import Held, Holding, Standing, note_use, standing_of, use
+from wakerobin.web.api.notices import notice_of
 from wakerobin.web.api.refusals import problem_of
 from wakerobin.web.limits import Budget
 from wakerobin.web.problems import responses
@@ -53,7 +53,8 @@ async def read(held: Held) -> Response:
 async def renew(fields: RenewFields, held: Held) -> Response:
     """Renew it: its life begins anew, and everything planned for the old one is void.
 
-    `clear` names the collapse keys of notifications that are no longer true.
+    `clear` names the collapse keys of notifications that are no longer true; `notice` is what to show in
+    their place, if anything.
     """
     if fields.targets is None and fields.capabilities is None:
         standing = await use(held, fields.cause)
@@ -64,7 +65,7 @@ async def renew(fields: RenewFields, held: Held) -> Response:
         )
         standing = await _change(held, request, 0, fields.cause)
     answer = registration_fields(held.context, standing, held.address)
-    notice = notice_of(answer["binding"])
+    notice = notice_of(held.context, standing, answer["binding"], fields.cause)
     return as_json(RenewAnswer(**answer, resumed=held.resumed, clear=CLEAR, notice=notice))
 
 
