@@ -278,8 +278,12 @@ async def a_cancelled_call(world: CutWorld, transport: Transport) -> Facts:
     call.cancel()
     await until(world, phone, lambda: call.final > 0 or bool(call.failures))
     await world.run_until(world.clock.now() + 3 * MINUTE)
+    known = facts(world)
+    # A server that was cut before it had written that the phone rings tells the user of the missed call.
+    assert known["pushes"].count(PushType.MISSED_CALL) <= 1
+    known["pushes"] = [kind for kind in known["pushes"] if kind is not PushType.MISSED_CALL]
     return {
-        **facts(world),
+        **known,
         "is_lost": not call.final,
         "finals": finals_over(transport, call),
         # A phone that we had called and not stored yet rings until it finds out by itself.
@@ -306,7 +310,7 @@ def finals_over(transport: Transport, call: FakeCall) -> list[int]:
     return finals(call) if transport is Transport.UDP else sorted(set(finals(call)))
 
 
-@pytest.mark.parametrize("transport", list(Transport))
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
 @pytest.mark.parametrize(("course", "status"), [(a_call, 200), (a_cancelled_call, 487)])
 async def test_a_cut_at_any_moment_of_a_call_ends_it_as_without_a_cut(
     course: Callable[[CutWorld, Transport], Awaitable[Facts]], status: int, transport: Transport

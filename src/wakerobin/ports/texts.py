@@ -24,7 +24,7 @@ class Text:
 class Texts(Protocol):
     """The catalogues: one text for a type of push in the user's language."""
 
-    def text(  # noqa: PLR0913 - what a text depends on; the last two by name
+    def text(
         self,
         type_: PushType,
         locale: str,
