@@ -207,3 +207,28 @@ async def test_apple_gets_two_silent_pushes_an_hour_for_a_phone_and_the_third_wa
         await world.until(lambda: world.waiting() is None, within=HOUR)
         assert len(pns.pushes) == 3
         assert began + HOUR <= world.clock.now() <= began + HOUR + MINUTE
+
+
+async def test_a_service_that_comes_back_throttling_is_asked_with_growing_pauses(pns: FakePns) -> None:
+    async with running_world(pns) as world:
+        pns.always(Refuse(status=500, reason="InternalServerError"))
+        await decide_all(world, await phones(world, 60), PushType.EXPIRED)
+        await in_real_time(lambda: len(pns.pushes) >= 5)
+        await world.clock.settle()
+        pns.always(Refuse(status=429, reason="TooManyRequests"))
+        before = len(pns.pushes)
+        await world.clock.run_until(world.clock.now() + 2 * MINUTE)
+        assert before + 3 <= len(pns.pushes) <= before + 12
+        pns.always(None)
+        await world.until(lambda: world.waiting() is None, within=3 * HOUR)
+        assert sum(push.is_accepted for push in pns.pushes) == 60
+
+
+async def test_only_a_throttled_push_waits_where_the_service_serves_others(pns: FakePns) -> None:
+    async with running_world(pns) as world:
+        pns.of(f"{0:064x}", Refuse(status=429, reason="TooManyRequests"))
+        await decide_all(world, await phones(world, 20), PushType.EXPIRED)
+        await in_real_time(lambda: len(pns.pushes) == 20)
+        await world.clock.settle()
+        assert sum(push.is_accepted for push in pns.pushes) == 19
+        assert alarms(world) == []

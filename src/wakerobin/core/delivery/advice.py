@@ -112,8 +112,8 @@ def refused_in_bulk(app: str, provider: Provider, reason: str) -> str:
     """Say why so many tokens of an app are refused at once that none of them is believed to be gone."""
     advice = _TOKENS.get((provider, reason)) or _TOKENS_OF[provider]
     return (
-        f"{_NAMES[provider]} refuses more than a fifth of the push tokens of app {app} ({_short(reason)}), so none "
-        f"of them is taken as gone and nobody's registration ends by it. {advice.format(app=app)}"
+        f"{_NAMES[provider]} refuses more than a fifth of the push tokens of app {app} ({_short(reason)}), "
+        f"so none of them is taken as gone and nobody's registration ends by it. {advice.format(app=app)}"
     )
 
 
@@ -121,8 +121,8 @@ def refused_key(app: str, provider: Provider, reason: str) -> str:
     """Say why a push service refuses us, whoever the push is for."""
     advice = _KEYS.get((provider, reason)) or _KEYS_OF[provider]
     return (
-        f"{_NAMES[provider]} refuses what app {app} authenticates itself with ({_short(reason)}): warnings and "
-        f"renewals wait, and no call wakes a phone. {advice.format(app=app)}"
+        f"{_NAMES[provider]} refuses what app {app} authenticates itself with ({_short(reason)}): warnings "
+        f"and renewals wait, and no call wakes a phone. {advice.format(app=app)}"
     )
 
 
@@ -130,9 +130,9 @@ def service_down(app: str, provider: Provider, host: str, reason: str) -> str:
     """Say that a push service does not serve us."""
     at = f" ({host})" if host else ""
     return (
-        f"{_NAMES[provider]}{at} does not take pushes of app {app} ({_short(reason)}). Warnings and renewals wait "
-        "for it, and are sent when it is back; calls still try. Nothing has to be done here if it is down; "
-        "else check that this machine reaches it by HTTPS."
+        f"{_NAMES[provider]}{at} does not take pushes of app {app} ({_short(reason)}). Warnings and renewals "
+        "wait for it, and are sent when it is back; calls still try. Nothing has to be done here if it is "
+        "down; else check that this machine reaches it by HTTPS."
     )
 
 

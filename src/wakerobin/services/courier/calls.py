@@ -159,8 +159,8 @@ class CallPushes:
                 await self._around.lives.target_gone(target, outcome)
                 if self._around.lives.is_refused_in_bulk(app, target):
                     self._gates.refused_in_bulk(app, target, outcome)
-            else:
-                await self._around.lives.target_accepted(target)
+            elif isinstance(outcome, Accepted):
+                await self._around.lives.target_accepted(target, outcome)
         except StoreUnavailableError as error:
             _log.warning("push_outcome_not_noted", reason=str(error))  # the next push says it again
         except Exception:

@@ -114,8 +114,8 @@ class Gates:
         key = _key(app, target)
         now = self._around.clock.monotonic()
         match outcome:
-            case Throttled():
-                self.gave_up(app, target)  # it serves, but not now: the row waits by itself
+            case Throttled(reason=reason):
+                self._throttled(key, now, reason)
             case Unavailable(reason=reason):
                 self._failed(key, now, reason, is_refusal=False)
             case Rejected(reason=reason, ours=True):
@@ -151,6 +151,12 @@ class Gates:
             name = _alarm("paused", key)
             if not self._alarms.stands(name):
                 self._alarms.put(name, service_down(app, provider, host, reason))
+
+    def _throttled(self, key: tuple[str, Provider, str], now: float, reason: str) -> None:
+        """It serves, but not now: the row waits by itself, and a probe has found out nothing."""
+        breaker = self._breakers.get(key)
+        if breaker is not None and breaker.is_open:
+            self._failed(key, now, reason, is_refusal=False)
 
     def _succeeded(self, key: tuple[str, Provider, str], now: float) -> None:
         app, provider, _ = key
