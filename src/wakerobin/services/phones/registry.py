@@ -190,20 +190,23 @@ class Phones:
         return phone
 
     def _registration(self, account: Account, contact: NameAddr) -> PushRegistration | None:
-        """Return whose phone this is: by instance, by `wr-reg`, else the account's only registration."""
+        """Return whose phone this is: by instance, by `wr-reg`, else the account's only registration.
+
+        A dormant one counts where none is living: its phone is back.
+        """
         instance = _instance(contact)
-        living, by_instance = self._store.read(
+        usable, by_instance = self._store.read(
             lambda tx: (
-                [one for one in tx.registrations.of_account(account.id) if one.proven],
+                _usable(tx, account.id),
                 tx.registrations.by_sip_instance(account.id, instance) if instance else None,
             )
         )
         if by_instance is not None:  # of an ended one nothing is renewed, and nothing else either
-            return next((one for one in living if one.id == by_instance.id), None)
+            return next((one for one in usable if one.id == by_instance.id), None)
         named = SipUri.parse(contact.uri).param("wr-reg")
         if named is not None:
-            return next((one for one in living if one.public_id == named), None)
-        return living[0] if len(living) == 1 else None
+            return next((one for one in usable if one.public_id == named), None)
+        return usable[0] if len(usable) == 1 else None
 
     def _accepted(self, request: Message, account: Account) -> Message:
         now = self._clock.monotonic()
@@ -261,6 +264,11 @@ def _candidates(tx: Transaction, named: str) -> list[tuple[Account, Credentials]
         if credentials is not None:
             found.append((account, credentials))
     return found
+
+
+def _usable(tx: Transaction, account_id: int) -> list[PushRegistration]:
+    living = [one for one in tx.registrations.of_account(account_id) if one.proven]
+    return living or tx.registrations.dormant(account_id)
 
 
 def _instance(contact: NameAddr) -> str:
