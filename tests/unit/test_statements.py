@@ -58,6 +58,7 @@ WHOLE = {
     ("lives", "total"),
     ("lives", "ends"),
     ("outbox", "forget_leases"),
+    ("troubles", "count"),
 }
 # What sorts in memory, and may: a handful of rows.
 SORTED = {
@@ -70,6 +71,8 @@ SORTED = {
     ("calls", "held"),
     ("binding_work", "trials"),
     ("lives", "ends"),
+    ("registrations", "dormant"),
+    ("tallies", "since"),
 }
 
 
