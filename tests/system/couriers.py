@@ -170,12 +170,16 @@ async def running_world(
     store: Store | None = None,
     rate: float = 1e6,
     pace: PaceOptions = AS_FAST_AS_IT_GOES,
+    policies: Callable[[str], LifetimePolicy] = policy,
+    second_url: str = "",
 ) -> AsyncIterator[World]:
     clock = clock or ManualClock()
     store = store or MemoryStore()
-    lives = Lives(store, clock, policy, lambda _id: False)
+    lives = Lives(store, clock, policies, lambda _id: False)
     pool = PoolOptions(bulk_rate=rate)
-    async with service_for(pns, store=store, clock=clock, timers=clock, pool=pool) as service:
+    async with service_for(
+        pns, store=store, clock=clock, timers=clock, pool=pool, second_url=second_url
+    ) as service:
         courier = courier_to(store, clock, lives, {"phone": service}, pace)
         running = asyncio.ensure_future(courier.run())
         await clock.settle()

@@ -20,9 +20,8 @@ from tests.system.couriers import (
     running_world,
 )
 from tests.system.pushing import service_for, target
-from wakerobin.core.pushes import (
-    PushType,
-)
+from wakerobin.core.lifetime import LifetimePolicy, QuietHours
+from wakerobin.core.pushes import PushType
 from wakerobin.core.values import Purpose
 from wakerobin.ports.options import HOUR, MINUTE, SECOND, StoreOptions
 from wakerobin.push.connection import PoolOptions
@@ -252,6 +251,26 @@ async def test_an_outage_of_ours_does_not_shorten_the_last_warning(pns: FakePns)
     ours = warning.payload["wakerobin"]
     assert ours["expires_at"] > clock.now() // 1000
     assert warning.headers["apns-expiration"] == str(ours["expires_at"])
+
+
+async def test_a_warning_that_was_held_up_into_the_night_waits_for_the_morning(pns: FakePns) -> None:
+    """The clock begins at midnight UTC; the push service takes nothing in the evening."""
+    night = LifetimePolicy(quiet_hours=QuietHours.parse("23:00-07:00"))
+    async with running_world(pns, policies=lambda _app: night) as world:
+        registration = await world.enrol(time_zone="UTC")
+        midnight = world.clock.now()
+        await world.clock.run_until(midnight + 22 * HOUR)
+        pns.always(Refuse(status=503, reason="ServiceUnavailable"))
+        await world.decide(registration, PushType.EXPIRY_WARNING, deadline_at=midnight + 3 * DAY)
+        await world.until(lambda: pns.pushes)
+        await world.clock.run_until(midnight + 24 * HOUR)
+        pns.always(None)
+        before = len(pns.pushes)
+        await world.decide(registration, PushType.MISSED_CALL, payload={"count": 1, "caller": "Bob"})
+        await world.clock.run_until(midnight + 31 * HOUR - SECOND)
+        assert [push.type for push in pns.pushes[before:]] == ["missed-call"], "of a call it is told at once"
+        await world.until(lambda: len(pns.pushes) == before + 2, within=MINUTE)
+        assert pns.pushes[-1].type == "expiry-warning"
 
 
 async def test_a_clock_in_doubt_holds_warnings_back_and_nothing_else(pns: FakePns) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.course import DAY, HOUR, MINUTE, PHONE, Course
 from wakerobin.core.lifetime import (
     LAST_RESORT,
+    REWARN,
     Fire,
     LifetimePolicy,
     PlanEntry,
@@ -25,9 +26,10 @@ from wakerobin.core.lifetime import (
     TargetsLeft,
     WarningSettled,
     earliest_lead,
+    leaves_from,
     plan,
 )
-from wakerobin.core.pushes import PushType
+from wakerobin.core.pushes import LANES, Lane, PushType
 from wakerobin.core.values import Duration, Ended
 
 NIGHT = QuietHours(22 * 60, 7 * 60)
@@ -257,6 +259,15 @@ def test_a_use_during_the_waiting_still_wins() -> None:
     course.event(RenewalSent(1))
     assert course.life.ended is None
     assert course.life.expires_at == before.expires_at
+
+
+@pytest.mark.parametrize("kind", list(PushType))
+def test_at_night_only_what_cannot_wait_leaves(kind: PushType) -> None:
+    now, morning = at("2025-01-17T03:00"), at("2025-01-17T07:00")
+    is_urgent = LANES[kind] is Lane.CALLS or kind in (PushType.RENEW, PushType.MISSED_CALL, PushType.VERIFY)
+    assert leaves_from(kind, 0, now, QUIET, VIENNA) == (now if is_urgent else morning)
+    assert leaves_from(kind, REWARN, now, QUIET, VIENNA) == now, "the operator wants it said now"
+    assert leaves_from(kind, 0, morning, QUIET, VIENNA) == morning
 
 
 def test_being_asked_for_targets_waits_for_the_morning_too() -> None:

@@ -46,7 +46,7 @@ from wakerobin.core.lifetime.plan import (
 )
 from wakerobin.core.lifetime.policy import LifetimePolicy, Renewal
 from wakerobin.core.lifetime.quiet import QuietHours
-from wakerobin.core.lifetime.reading import Stage, deadline, grace_end, is_superseded, stage
+from wakerobin.core.lifetime.reading import Stage, deadline, grace_end, is_superseded, leaves_from, stage
 from wakerobin.core.lifetime.renewal import Reason
 from wakerobin.core.lifetime.using import Rescue, is_personal, rescue
 
@@ -102,6 +102,7 @@ __all__ = [
     "is_personal",
     "is_superseded",
     "ladder",
+    "leaves_from",
     "plan",
     "rescue",
     "rungs_of",

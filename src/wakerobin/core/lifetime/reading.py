@@ -22,6 +22,17 @@ class Stage(enum.StrEnum):
     ENDED = "ended"
 
 
+_TOLD = frozenset(
+    {
+        PushType.EXPIRY_WARNING,
+        PushType.EXPIRED,
+        PushType.TARGETS_NEEDED,
+        PushType.REGISTRATION_TROUBLE,
+        PushType.REGISTRATION_TROUBLE_OVER,
+        PushType.CREDENTIALS_NEEDED,
+        PushType.STILL_REACHABLE,
+    }
+)
 _ENDS = {Ended.EXPIRED: Stage.EXPIRED, Ended.DORMANT: Stage.DORMANT}
 
 
@@ -75,6 +86,14 @@ def deadline(life: Life, step: int, decided: int, policy: LifetimePolicy, downti
     if step != LAST_RESORT or life.ended is not None:
         return decided
     return max(decided, grace_end(life, policy, downtime))
+
+
+def leaves_from(kind: PushType, step: int, now: int, policy: LifetimePolicy, zone: str) -> int:
+    """Return when a push may leave that has waited until now: what a life tells its user, not at night.
+
+    It was decided by day, and held up on its way. What an operator wants said now is said now.
+    """
+    return policy.shown_from(zone, now) if kind in _TOLD and step != REWARN else now
 
 
 def grace_end(life: Life, policy: LifetimePolicy, downtime: Downtime) -> int:

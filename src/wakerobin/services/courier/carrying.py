@@ -18,7 +18,7 @@ from wakerobin.core.values import Provider, PushTarget, Secret
 from wakerobin.ports.store import OutboxRow, Transaction
 from wakerobin.services.courier.around import Around
 from wakerobin.services.courier.gates import Gates
-from wakerobin.services.courier.messages import Addressee, targets_for
+from wakerobin.services.courier.messages import Addressee, purpose_of, targets_for
 from wakerobin.services.courier.sending import FIRST_AT, Parked, Sender, Sent, Stop, decided_at
 from wakerobin.services.courier.settling import Settler
 from wakerobin.services.lives import Delivery
@@ -56,7 +56,12 @@ class Carrier:
         there = [stop for stop in stops if stop is not None]
         late = [stop for stop in there if is_lapsed(stop.row, now)]
         deliveries += [self._settled(stop, [Sent(one, _TOO_LATE) for one in stop.targets]) for stop in late]
-        for group in _groups(stop for stop in there if stop not in late):
+        awake = [stop for stop in there if stop not in late and stop.addressee.wanted.leaves_from <= now]
+        for stop in there:
+            if stop not in late and stop not in awake:
+                wait = Parked(stop.addressee.wanted.leaves_from - now)
+                deliveries.append(self._settled(stop, [Sent(one, wait) for one in stop.targets]))
+        for group in _groups(awake):
             deliveries += await self._carry_together(group, now)
         await self._settler.settle(deliveries)
         self._look_for_our_fault(deliveries)
@@ -72,7 +77,8 @@ class Carrier:
             account = tx.accounts.get(registration.account_id)
             name = account.aor.removeprefix("sip:") if account else ""
         done = row.payload.get(_DONE, ())
-        fit = targets_for(row.kind, tx.targets.of_registration(registration.id), registration.capabilities)
+        there = tx.targets.of_registration(registration.id, purpose_of(row.kind))
+        fit = targets_for(row.kind, there, registration.capabilities)
         only = row.payload.get(_TARGET)
         targets = tuple(one for one in fit if one.id not in done and only in (None, one.id))
         if not targets:

@@ -28,10 +28,11 @@ from wakerobin.core.lifetime import (
     Tell,
     deadline,
     is_superseded,
+    leaves_from,
     plan,
     stage,
 )
-from wakerobin.core.pushes import Outcome, PushType, TargetGone
+from wakerobin.core.pushes import Accepted, Outcome, PushType, TargetGone
 from wakerobin.core.values import BindingState, Ended, Life, PushRegistration, PushTarget
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.store import OutboxRow, Store, Transaction
@@ -65,11 +66,15 @@ class LifeView:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a push says of the life that it is about, and until when it is of use (0: one attempt)."""
+    """What a push says of the life that it is about, and until when it is of use (0: one attempt).
+
+    `leaves_from`: it may not leave before that, because its user sleeps.
+    """
 
     life: Life
     stage: Stage
     deadline_at: int
+    leaves_from: int = 0
 
 
 def _unknown_grant(_account_id: int) -> int | None:
@@ -250,7 +255,8 @@ class Lives:
         until = row.deadline_at
         if row.kind in _LAST_WARNINGS:
             until = deadline(life, row.step, until, policy, self.downtime.known(tx, now))
-        return Wanted(life, stage(life, policy, warnable=warnable, zone=zone), until)
+        shown_from = leaves_from(row.kind, row.step, now, policy, zone)
+        return Wanted(life, stage(life, policy, warnable=warnable, zone=zone), until, shown_from)
 
     def view(self, tx: Transaction, registration: PushRegistration) -> LifeView | None:
         """Return a life as every answer of the API shows it."""
@@ -294,9 +300,9 @@ class Lives:
         """Take in that a push service refused a target, e.g. of a call push, which has no outbox row."""
         await self._deliveries.target_gone(target, outcome)
 
-    async def target_accepted(self, target: PushTarget) -> None:
+    async def target_accepted(self, target: PushTarget, outcome: Accepted) -> None:
         """Take in that a push service accepted a push that has no outbox row."""
-        await self._deliveries.target_accepted(target)
+        await self._deliveries.target_accepted(target, outcome)
 
     # What PBXs say.
 
