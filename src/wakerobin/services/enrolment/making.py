@@ -99,6 +99,10 @@ def taken_up(tx: Transaction, account: Account | None, fresh: Account) -> Accoun
     if tx.registrations.of_account(account.id):
         return account
     # A new Contact user part: a late un-REGISTER of the last life cannot remove the new binding.
-    account = replace(fresh, id=account.id, slot=account.slot, created_at=account.created_at)
+    if tx.registrations.dormant(account.id):
+        # Where its PBX is stays as it was proven: it has credentials, and anybody can enrol.
+        account = replace(account, contact_user=fresh.contact_user)
+    else:
+        account = replace(fresh, id=account.id, slot=account.slot, created_at=account.created_at)
     tx.accounts.update(account)
     return account
