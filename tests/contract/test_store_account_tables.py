@@ -414,6 +414,29 @@ async def test_a_registration_without_a_payload_key_gets_one_and_loses_it_again(
         assert store.read(lambda tx: tx.registrations.get(without.id)) == changed
 
 
+async def test_targets_are_found_by_what_they_may_be_used_for(store: Store) -> None:
+    purposes = {
+        "both": frozenset(Purpose),
+        "rings": frozenset({Purpose.CALL}),
+        "shows": frozenset({Purpose.NOTICE}),
+    }
+
+    def fill(tx: Transaction) -> int:
+        id_ = enrol(tx)
+        for token, of in purposes.items():
+            tx.targets.add(target(id_, token, purposes=of))
+        return id_
+
+    id_ = await store.transact(fill)
+    for purpose, expected in (
+        (None, [*purposes]),
+        (Purpose.CALL, ["both", "rings"]),
+        (Purpose.NOTICE, ["both", "shows"]),
+    ):
+        found = store.read(lambda tx: tx.targets.of_registration(id_, purpose))  # noqa: B023 - read at once
+        assert [one.token.reveal() for one in found] == expected
+
+
 async def test_an_accepted_push_is_noted_at_its_target_and_clears_what_was_suspected(store: Store) -> None:
     id_ = await store.transact(enrol)
     given = await store.transact(lambda tx: [tx.targets.add(target(id_, token)) for token in "ab"])
@@ -422,6 +445,14 @@ async def test_an_accepted_push_is_noted_at_its_target_and_clears_what_was_suspe
     noted = replace(first, accepted_at=NOW + 77, refused_at=0)
     assert store.read(lambda tx: tx.targets.of_registration(id_)) == [noted, *given[1:]]
     await store.transact(lambda tx: tx.targets.note_accepted(12345, NOW))
+
+
+async def test_the_environment_that_accepted_a_push_is_kept_until_another_one_does(store: Store) -> None:
+    id_ = await store.transact(enrol)
+    first = await store.transact(lambda tx: tx.targets.add(target(id_, "a")))
+    for told, kept in (("sandbox", "sandbox"), ("", "sandbox"), ("production", "production")):
+        await store.transact(lambda tx: tx.targets.note_accepted(first.id, NOW, told))  # noqa: B023 - run at once
+        assert store.read(lambda tx: tx.targets.of_registration(id_))[0].environment == kept
 
 
 async def test_a_target_is_changed_and_removed(store: Store) -> None:

@@ -18,6 +18,7 @@ from wakerobin.core.values import (
     Life,
     Platform,
     Provider,
+    Purpose,
     PushRegistration,
     PushTarget,
     Secret,
@@ -268,15 +269,21 @@ class Registrations(Protocol):
 class Targets(Protocol):
     """Push targets, tokens sealed by the vault; a keyed hash of the token makes them findable."""
 
-    def of_registration(self, registration_id: int) -> list[PushTarget]: ...
+    def of_registration(self, registration_id: int, purpose: Purpose | None = None) -> list[PushTarget]:
+        """Return its targets in the order of their ids; with a `purpose` those that may be used for it."""
+        ...
+
     def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
         """Return the targets with this token, whosever they are."""
         ...
 
     def add(self, target: PushTarget) -> PushTarget: ...
     def update(self, target: PushTarget) -> None: ...
-    def note_accepted(self, target_id: int, at: int) -> None:
-        """Note that a push to it was accepted: whatever was suspected of it is settled."""
+    def note_accepted(self, target_id: int, at: int, environment: str = "") -> None:
+        """Note that a push to it was accepted: whatever was suspected of it is settled.
+
+        `environment` is the one that accepted it, where that was found out; empty changes nothing.
+        """
         ...
 
     def remove(self, target_id: int) -> None: ...
@@ -288,6 +295,10 @@ class Lives(Protocol):
     def get(self, registration_id: int) -> Life | None: ...
     def add(self, life: Life) -> None: ...
     def update(self, life: Life) -> None: ...
+    def update_all(self, lives: Sequence[Life]) -> None:
+        """Replace many at once, in a fraction of the time."""
+        ...
+
     def due(self, now: int, limit: int) -> list[int]:
         """Return the ids of lives with `next_at` ≤ now, the longest due first."""
         ...
@@ -314,6 +325,10 @@ class Outbox(Protocol):
 
     def add(self, row: OutboxRow) -> bool:
         """Add it. False: this (registration, generation, kind, step) was decided before; nothing changes."""
+        ...
+
+    def add_all(self, rows: Sequence[OutboxRow]) -> None:
+        """Add many at once, in a fraction of the time; those that were decided before change nothing."""
         ...
 
     def queues(self) -> list[Queue]:

@@ -183,9 +183,9 @@ class TargetTable:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def of_registration(self, registration_id: int) -> list[PushTarget]:
-        rows = self._session.all(_TARGETS["of_registration"], registration_id=registration_id)
-        return [self._target(row) for row in rows]
+    def of_registration(self, registration_id: int, purpose: Purpose | None = None) -> list[PushTarget]:
+        values = {"registration_id": registration_id, "purpose": purpose or ""}
+        return [self._target(row) for row in self._session.all(_TARGETS["of_registration"], **values)]
 
     def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
         token_hash = self._session.lookup(token.reveal())
@@ -203,8 +203,9 @@ class TargetTable:
         sealed = self._session.seal(_sealable(target), f"target:token:{target.id}")
         self._session.change("targets", _TARGETS["update"], self._values(target) | {"token": sealed})
 
-    def note_accepted(self, target_id: int, at: int) -> None:
-        self._session.write("targets", _TARGETS["note_accepted"], {"id": target_id, "at": at})
+    def note_accepted(self, target_id: int, at: int, environment: str = "") -> None:
+        values = {"id": target_id, "at": at, "environment": environment}
+        self._session.write("targets", _TARGETS["note_accepted"], values)
 
     def remove(self, target_id: int) -> None:
         self._session.erase("targets", _TARGETS["remove"], {"id": target_id})

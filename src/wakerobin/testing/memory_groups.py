@@ -12,7 +12,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from wakerobin.core.values import Account, Credentials, Ended, Provider, PushRegistration, PushTarget, Secret
+from wakerobin.core.values import (
+    Account,
+    Credentials,
+    Ended,
+    Provider,
+    Purpose,
+    PushRegistration,
+    PushTarget,
+    Secret,
+)
 from wakerobin.ports.store import CallRecord, HeldCall, KeptAccount, Trial, Unregister
 from wakerobin.testing.memory_tables import Tables
 
@@ -183,8 +192,10 @@ class MemoryTargets:
         self._all = tables
         self._rows = tables.target
 
-    def of_registration(self, registration_id: int) -> list[PushTarget]:
-        return self._rows.where(lambda t: t.registration_id == registration_id)
+    def of_registration(self, registration_id: int, purpose: Purpose | None = None) -> list[PushTarget]:
+        return self._rows.where(
+            lambda t: t.registration_id == registration_id and (purpose is None or purpose in t.purposes)
+        )
 
     def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
         return self._rows.where(lambda t: (t.provider, t.token) == (provider, token))
@@ -199,10 +210,11 @@ class MemoryTargets:
         self._check(target)
         self._rows.change(target.id, target)
 
-    def note_accepted(self, target_id: int, at: int) -> None:
+    def note_accepted(self, target_id: int, at: int, environment: str = "") -> None:
         target = self._rows.rows.get(target_id)
         if target is not None:
-            self._rows.put(target_id, replace(target, accepted_at=at, refused_at=0))
+            environment = environment or target.environment
+            self._rows.put(target_id, replace(target, accepted_at=at, refused_at=0, environment=environment))
 
     def remove(self, target_id: int) -> None:
         self._rows.drop(target_id)

@@ -53,6 +53,11 @@ class Companion:
     target: PushTarget
 
 
+def purpose_of(kind: PushType) -> Purpose:
+    """Return what a target must be good for to get such a push."""
+    return Purpose.CALL if kind in _OF_CALLS else Purpose.NOTICE
+
+
 def targets_for(
     kind: PushType, targets: list[PushTarget], capabilities: Mapping[str, bool] = {}
 ) -> tuple[PushTarget, ...]:
@@ -61,7 +66,7 @@ def targets_for(
     Never a VoIP token, which has to ring; nothing silent where silence is punished or is not allowed to
     run; nothing to be shown where the phone shows nothing.
     """
-    purpose = Purpose.CALL if kind in _OF_CALLS else Purpose.NOTICE
+    purpose = purpose_of(kind)
     found = tuple(target for target in targets if purpose in target.purposes)
     if kind in _OF_CALLS:
         return found

@@ -2,7 +2,7 @@
 -- Return the push targets of a registration.
 SELECT id, registration_id, provider, token, token_kind, purposes, topic, environment, reported_at,
   accepted_at, refused_at, claimed_at
-FROM target WHERE registration_id = :registration_id ORDER BY id
+FROM target WHERE registration_id = :registration_id AND instr(purposes, :purpose) ORDER BY id
 
 -- with_token --
 -- Return the push targets of all registrations with one token.
@@ -27,8 +27,11 @@ UPDATE target SET registration_id = :registration_id, provider = :provider, toke
 WHERE id = :id
 
 -- note_accepted --
--- Note that a push to a target was accepted.
-UPDATE target SET accepted_at = :at, refused_at = 0 WHERE id = :id
+-- Note that a push to a target was accepted, and by which environment where that was found out.
+UPDATE target SET
+  accepted_at = :at, refused_at = 0,
+  environment = CASE WHEN :environment = '' THEN environment ELSE :environment END
+WHERE id = :id
 
 -- remove --
 -- Remove a target.
