@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from wakerobin.push.connection.http2 import Http2Connection
 from wakerobin.push.connection.origin import Origin, Place, Resolve, system_resolve
 
 _BACKOFF = Backoff(first_s=0.05, most_s=30.0)
+_CONNECT_S = 10.0
+_READY_S = 5.0
 # With a call waiting, the pause between two attempts is this at most.
 _HURRY_S = 1.0
 # A connection that lived so long was of use, also without a request.
@@ -37,6 +40,18 @@ class Surroundings:
     def jitter(self) -> float:
         """Return a random number from 0 to 1."""
         return int.from_bytes(self.entropy(4), "big") / 2**32
+
+    @contextlib.asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError where what is inside takes longer."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+            when = self.clock.monotonic() + seconds
+            timer = self.timers.call_at(when, lambda: limit.reschedule(loop.time()))
+            try:
+                yield
+            finally:
+                timer.cancel()
 
 
 class LineOwner(Protocol):
@@ -197,16 +212,19 @@ class Line:
             connection = kind(self, next(self._numbers), self._around.clock.monotonic)
             return connection
 
+        what = "no connection"
         try:
-            ready = await self._origin.connect(make, self._choose, self._around.resolve)
-            async with asyncio.timeout(5.0):
+            async with self._around.within(_CONNECT_S):
+                ready = await self._origin.connect(make, self._choose, self._around.resolve)
+            what = "no SETTINGS from the peer"
+            async with self._around.within(_READY_S):
                 await ready.ready
             if ready.is_closed or ready.is_leaving:
                 raise ConnectionError(ready.reason)
         except (OSError, TimeoutError) as error:
             if connection is not None:
                 connection.abort(str(error))
-            self._failed(str(error) or "no SETTINGS from the peer in time")
+            self._failed(str(error) or f"{self._origin.authority}: {what} in time")
         except asyncio.CancelledError:
             if connection is not None:
                 connection.abort("closed by us")

@@ -27,7 +27,6 @@ Choose: TypeAlias = Callable[[list[Place]], Place]
 Make: TypeAlias = Callable[[str], Connection]
 """Makes the connection that speaks `h2` or `http/1.1`."""
 
-_CONNECT_SECONDS: Final = 10.0
 # Unacknowledged data kills the connection after that, instead of after the kernel's quarter of an hour.
 _USER_TIMEOUT_MS: Final = 5000
 
@@ -98,12 +97,9 @@ class Origin:
         return cls(parts.hostname, port, tls, named, protocols)
 
     async def connect(self, make: Make, choose: Choose, resolve: Resolve) -> Connection:
-        """Open a connection to one of the addresses; OSError says why not."""
+        """Open a connection to one of the addresses; OSError says why not. The caller limits the time."""
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                return await self._connect(make, choose, resolve)
-        except TimeoutError:
-            raise ConnectionError(f"{self.authority}: no connection in {_CONNECT_SECONDS:.0f} s") from None
+            return await self._connect(make, choose, resolve)
         except UnicodeError as error:
             raise ConnectionError(f"{self.host}: not a host name: {error}") from None
 
