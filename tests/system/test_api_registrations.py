@@ -90,6 +90,19 @@ async def test_renewing_with_targets_replaces_the_list(anna: Enrolled) -> None:
     assert [(one.token.reveal(), one.purposes) for one in kept] == [("c3" * 32, {Purpose.CALL})]
 
 
+async def test_the_environment_that_was_found_out_of_a_token_stays_when_the_app_does_not_name_one(
+    anna: Enrolled,
+) -> None:
+    id_ = anna.row().id
+    first = anna.read(lambda tx: tx.targets.of_registration(id_))[0]
+    await anna.write(lambda tx: tx.targets.note_accepted(first.id, 1, "sandbox"))
+    reported = {"provider": "apns", "purposes": ["call"], "token": first.token.reveal()}
+    for named, kept in (({}, "sandbox"), ({"environment": "production"}, "production")):
+        await anna.send("POST", "/renew", {"cause": "opened", "targets": [reported | named]})
+        (target,) = anna.read(lambda tx: tx.targets.of_registration(id_))
+        assert target.environment == kept
+
+
 async def test_denied_notifications_are_taken_in_at_a_renewal(anna: Enrolled) -> None:
     answer = await anna.send("POST", "/renew", {"cause": "opened", "capabilities": {"notifications": False}})
     assert answer.json["warnable"] is False

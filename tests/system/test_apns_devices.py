@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.couriers import running_world
 from tests.system.pushing import message, send_all, service_for, soon
 from wakerobin.core.pushes import Accepted, Outcome, PushMessage, PushType, TargetGone, Unavailable
 from wakerobin.push.apns import ApnsService
@@ -74,6 +75,28 @@ async def test_what_was_remembered_of_a_device_goes_before_what_is_asked(
         assert outcome.environment == ""  # nothing new
         assert pns.pushes == []
         assert len(sandbox.pushes) == 1
+
+
+@pytest.mark.parametrize("is_call", [True, False])
+async def test_what_was_found_out_is_stored_by_whoever_carries_pushes(
+    pns: FakePns, tmp_path: Path, *, is_call: bool
+) -> None:
+    """By calls, which have no row in the outbox, and by everything else, which has."""
+    pns.always(OF_NEITHER)
+    folder = tmp_path / "sandbox"
+    folder.mkdir()
+    async with FakePns(folder) as sandbox:
+        pns.ca_file.write_bytes(pns.ca_file.read_bytes() + sandbox.ca_file.read_bytes())
+        sandbox.team = pns.team
+        async with running_world(pns, second_url=sandbox.url) as world:
+            sandbox.now = pns.now
+            registration = await world.enrol()
+            if is_call:
+                deadline = world.clock.monotonic() + 30
+                world.courier.call_now(world.call(registration), lambda _m, _o: None, deadline)
+            else:
+                await world.decide(registration, PushType.MISSED_CALL)
+            await world.until(lambda: "sandbox" in [one.environment for one in world.targets(registration)])
 
 
 async def test_a_device_of_production_is_remembered_as_that(pns: FakePns, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.system.lives_world import (
     NOTICE,
     World,
 )
-from wakerobin.core.pushes import PushType, TargetGone
+from wakerobin.core.pushes import Accepted, PushType, TargetGone
 from wakerobin.core.values import Ended, PushRegistration
 from wakerobin.ports.store import Transaction
 from wakerobin.testing.clock import START
@@ -114,7 +114,7 @@ async def test_a_suspect_is_removed_when_refused_again_after_a_day(world: World)
     world.clock.advance(DAY)
     await world.lives.target_gone(world.targets(phone.id)[0], SUSPECT)
     assert world.life(phone).ended is None, "nothing shows that the credential works"
-    await world.lives.target_accepted(world.targets(other.id)[0])
+    await world.lives.target_accepted(world.targets(other.id)[0], Accepted())
     await world.lives.target_gone(world.targets(phone.id)[0], SUSPECT)
     assert world.life(phone).ended is Ended.TARGETS_GONE
 
@@ -123,7 +123,7 @@ async def test_an_accepted_push_clears_a_suspicion(world: World) -> None:
     phone = await world.enrol(tokens=(("only", CALL | NOTICE),))
     await world.lives.target_gone(world.targets(phone.id)[0], SUSPECT)
     world.clock.advance(HOUR)
-    await world.lives.target_accepted(world.targets(phone.id)[0])
+    await world.lives.target_accepted(world.targets(phone.id)[0], Accepted())
     (target,) = world.targets(phone.id)
     assert (target.refused_at, target.accepted_at) == (0, START + HOUR)
 

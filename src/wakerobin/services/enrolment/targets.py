@@ -30,8 +30,16 @@ def set_targets(tx: Transaction, registration_id: int, wanted: Iterable[TargetRe
         if row is None:
             tx.targets.add(reported)
         else:
+            # Where the app does not say which environment a token is of, what was found out about it stays.
+            environment = target.environment or row.environment
             tx.targets.update(
-                replace(reported, id=row.id, accepted_at=row.accepted_at, claimed_at=row.claimed_at)
+                replace(
+                    reported,
+                    id=row.id,
+                    environment=environment,
+                    accepted_at=row.accepted_at,
+                    claimed_at=row.claimed_at,
+                )
             )
     for gone in known.values():
         tx.targets.remove(gone.id)

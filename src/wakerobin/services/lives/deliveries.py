@@ -53,12 +53,12 @@ class Deliveries:
         was_removed = await self._store.transact(lambda tx: self._note_target(tx, settled, now))
         await self._after_refusals(app, [settled], [settled] if was_removed else [], now)
 
-    async def target_accepted(self, target: PushTarget) -> None:
+    async def target_accepted(self, target: PushTarget, outcome: Accepted) -> None:
         """Take in that a push service accepted a push that has no outbox row."""
         now = self._deciding.clock.now()
         app = self._app_of(target.registration_id)
-        self._removals.judge(app, target, Accepted(), now)
-        await self._store.transact(lambda tx: tx.targets.note_accepted(target.id, now))
+        self._removals.judge(app, target, outcome, now)
+        await self._store.transact(lambda tx: tx.targets.note_accepted(target.id, now, outcome.environment))
 
     def _judge(self, delivery: Delivery, now: int) -> list[Settled]:
         app = self._app_of_row(delivery.row)
@@ -89,7 +89,7 @@ class Deliveries:
         """Write what an outcome makes of a target; True: it was removed."""
         target, outcome = settled.target, settled.outcome
         if isinstance(outcome, Accepted):
-            tx.targets.note_accepted(target.id, now)
+            tx.targets.note_accepted(target.id, now, outcome.environment)
         elif settled.verdict is TargetVerdict.SUSPECTED:
             targets.suspect(tx, target, outcome.reason, now)
         elif settled.verdict is TargetVerdict.GONE:
