@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.calls_world import SECOND, World
+from tests.system.asking import at_pbx, request
+from tests.system.calls_world import SECOND, US, World
 from tests.system.on_the_wire import FIRST
 from tests.system.stories import events, records
 from wakerobin.core.call import CallState
@@ -368,6 +369,21 @@ async def test_a_phone_that_rang_shows_its_missed_calls_itself() -> None:
         call.cancel()
         await world.until(lambda: call.final == 487)
         await world.clock.settle()
+        assert not missed(world, registration)
+
+
+async def test_what_was_to_replace_a_call_that_the_user_knows_of_is_not_missed() -> None:
+    world = World()
+    async with world.running():
+        registration = await reachable(world)
+        account = world.store.read(lambda tx: tx.accounts.get(registration.account_id))
+        assert account is not None
+        asked = request(
+            "INVITE", f"sip:{account.contact_user}@{US[0]}", ("Replaces", "a@b;to-tag=1;from-tag=2")
+        )
+        assert (await at_pbx(world).ask(asked)).status == 480
+        await world.clock.settle()
+        assert [record.state for record in records(world)] == [CallState.MISSED]
         assert not missed(world, registration)
 
 

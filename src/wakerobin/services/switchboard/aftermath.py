@@ -83,8 +83,8 @@ class Aftermath:
 
     def missed(self, record: CallRecord) -> list[Missed]:
         """Return whom to tell of a missed call, if it is one."""
-        if not is_missed(record):
-            return []
+        if not is_missed(record) or self._invite.has("replaces"):
+            return []  # what replaces a call (RFC 3891) is one that the user knows of
         return [
             Missed(
                 id_,
