@@ -105,6 +105,7 @@ class Stock:
                     purposes=frozenset({purpose}),
                     token=Secret(hashlib.sha256(f"{purpose} {number}".encode()).hexdigest()),
                     reported_at=now,
+                    accepted_at=now,
                 )
             )
         tx.lives.add(begin(registration.id, account.slot, registration.lifetime, now, self.policy))
