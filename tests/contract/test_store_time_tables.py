@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.contract.stores import (
     enrol,
     life,
     opened,
+    push,
     registration,
     target,
     write_each,
@@ -248,3 +251,37 @@ async def test_the_story_of_one_subject_is_erased_and_no_other(store: Store) -> 
     assert await store.transact(lambda tx: tx.stories.erase("call:0")) == 0
     assert store.read(lambda tx: tx.stories.of("call:0")) == []
     assert store.read(lambda tx: tx.stories.of("call:1")) == rows[1::2]
+
+
+async def test_many_lives_are_replaced_at_once(store: Store) -> None:
+    def fill(tx: Transaction) -> list[int]:
+        owner = tx.accounts.add(account()).id
+        ids = [tx.registrations.add(registration(owner, name)).id for name in ("one", "two", "three")]
+        for id_ in ids:
+            tx.lives.add(life(id_))
+        return ids
+
+    ids = await store.transact(fill)
+    changed = [replace(life(id_), step=5, next_at=id_) for id_ in ids[:2]]
+    await store.transact(lambda tx: tx.lives.update_all(changed))
+    assert [store.read(partial(_life_of, id_)) for id_ in ids] == [*changed, life(ids[2])]
+    await store.transact(lambda tx: tx.lives.update_all([]))
+    with pytest.raises((ValueError, LookupError)):
+        await store.transact(lambda tx: tx.lives.update_all([*changed, life(12345)]))
+
+
+async def test_many_pushes_are_added_at_once_and_none_twice(store: Store) -> None:
+    def fill(tx: Transaction) -> int:
+        return tx.registrations.add(registration(tx.accounts.add(account()).id)).id
+
+    id_ = await store.transact(fill)
+    rows = [push(id_, step=step) for step in (1, 2, 3)]
+    await store.transact(lambda tx: tx.outbox.add(rows[1]))
+    await store.transact(lambda tx: tx.outbox.add_all(rows))
+    await store.transact(lambda tx: tx.outbox.add_all([]))
+    found = store.read(lambda tx: tx.outbox.of_registration(id_, rows[0].kind))
+    assert sorted(row.step for row in found) == [1, 2, 3]
+
+
+def _life_of(id_: int, tx: Transaction) -> Life | None:
+    return tx.lives.get(id_)

@@ -16,6 +16,7 @@ class Session:
 
     def __init__(self, connection: Connection, vault: Vault, *, is_read: bool) -> None:
         self._execute = connection.execute
+        self._execute_many = connection.executemany
         self._vault = vault
         self._is_read = is_read
         self.touched: set[str] = set()
@@ -41,6 +42,18 @@ class Session:
         """Change rows of a group; return how many. A broken rule of the schema is a ValueError."""
         count = self._change(sql, values).rowcount
         if count:
+            self.touched.add(group)
+        return count
+
+    def write_all(self, group: str, sql: str, values: list[dict[str, Any]]) -> int:
+        """Do the same for many rows, by one statement; return how many were changed."""
+        if self._is_read:
+            raise RuntimeError("this is a read; writing takes Store.transact")
+        try:
+            count = self._execute_many(sql, values).rowcount
+        except IntegrityError as error:
+            raise ValueError(f"a rule of the store is broken: {error}") from error
+        if count > 0:
             self.touched.add(group)
         return count
 

@@ -43,6 +43,11 @@ class LifeTable:
         if not (is_use and self._session.write("lives", _RENEW, values)):
             self._session.change("lives", _LIVES["update"], values)
 
+    def update_all(self, lives: Sequence[Life]) -> None:
+        changed = self._session.write_all("lives", _LIVES["update"], [_life_values(life) for life in lives])
+        if lives and changed != len(lives):
+            raise ValueError(f"of {len(lives)} lives {changed} are there to update")
+
     def due(self, now: int, limit: int) -> list[int]:
         return [row[0] for row in self._session.all(_LIVES["due"], now=now, limit=limit)]
 

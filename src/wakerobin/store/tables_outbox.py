@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from wakerobin.core.pushes import LANES, Lane, PushType
@@ -24,19 +25,10 @@ class OutboxTable:
         self._session = session
 
     def add(self, row: OutboxRow) -> bool:
-        values = {
-            "slot": row.slot,
-            "registration_id": row.registration_id,
-            "generation": row.generation,
-            "kind": row.kind,
-            "step": row.step,
-            "lane": LANES[row.kind],
-            "not_before": row.not_before,
-            "deadline_at": row.deadline_at,
-            "attempts": row.attempts,
-            "payload": to_json(row.payload),
-        }
-        return self._session.write("outbox", _OUTBOX["add"], values) > 0
+        return self._session.write("outbox", _OUTBOX["add"], _values(row)) > 0
+
+    def add_all(self, rows: Sequence[OutboxRow]) -> None:
+        self._session.write_all("outbox", _OUTBOX["add"], [_values(row) for row in rows])
 
     def queues(self) -> list[Queue]:
         found: list[Queue] = []
@@ -95,6 +87,21 @@ class OutboxTable:
     def next_due(self) -> int | None:
         row = self._session.one(_OUTBOX["next_due"])
         return row[0] if row else None
+
+
+def _values(row: OutboxRow) -> dict[str, Any]:
+    return {
+        "slot": row.slot,
+        "registration_id": row.registration_id,
+        "generation": row.generation,
+        "kind": row.kind,
+        "step": row.step,
+        "lane": LANES[row.kind],
+        "not_before": row.not_before,
+        "deadline_at": row.deadline_at,
+        "attempts": row.attempts,
+        "payload": to_json(row.payload),
+    }
 
 
 def _outbox_row(row: Row) -> OutboxRow:

@@ -36,6 +36,10 @@ class MemoryLives:
     def update(self, life: Life) -> None:
         self._rows.change(life.id, life)
 
+    def update_all(self, lives: Sequence[Life]) -> None:
+        for life in lives:
+            self.update(life)
+
     def due(self, now: int, limit: int) -> list[int]:
         armed = [(life.next_at, life.id) for life in self._rows.rows.values() if life.next_at is not None]
         return [id_ for next_at, id_ in sorted(armed)[:limit] if next_at <= now]
@@ -101,6 +105,10 @@ class MemoryOutbox:
         stored = replace(row, id=self._rows.next_id(), payload=payload, app=app, provider=provider)
         self._rows.put(stored.id, stored)
         return True
+
+    def add_all(self, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            self.add(row)
 
     def queues(self) -> list[Queue]:
         return sorted({_queue(row) for row in self._rows.rows.values()})

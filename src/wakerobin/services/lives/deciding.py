@@ -27,7 +27,14 @@ from wakerobin.services.lives import proofs, siblings
 from wakerobin.services.lives.clock_guard import ClockGuard
 from wakerobin.services.lives.context import Surroundings, context_of
 from wakerobin.services.lives.downtime import DowntimeRecord
-from wakerobin.services.lives.effects import Apply, GrantedUntil, Writing, is_resumable, perform
+from wakerobin.services.lives.effects import (
+    Apply,
+    GrantedUntil,
+    Writing,
+    is_resumable,
+    perform,
+    perform_sends,
+)
 from wakerobin.services.lives.tallies import Tally, tally
 
 _SAVES = {Rescue.SILENT: Tally.SAVED_SILENTLY, Rescue.WARNED: Tally.SAVED_BY_WARNING}
@@ -100,17 +107,24 @@ class Deciding:
         """Decide what is due in these lives, and what will be so soon in others of the same phones."""
         around = Surroundings(self.downtime.known(tx, now), frozenset(held))
         writing, happened = self.writing(now), list[Effect]()
+        plain: list[tuple[Life, list[Send]]] = []
 
         def fire_at(standing: Standing, moment: int) -> Decision:
             return self.decided(standing, Fire(), moment, around)
 
         for standing in tx.lives.standings(due):
             life, effects = fire_at(standing, now)
-            if any(isinstance(effect, Send) for effect in effects):
+            sends = [effect for effect in effects if isinstance(effect, Send)]
+            if sends and not standing.is_alone:
                 breath = siblings.Breath(self.policies(standing.app), fire_at, writing, due)
                 effects = siblings.in_one_breath(tx, standing, effects, breath)
+            elif len(sends) == len(effects):
+                plain.append((life, sends))
+                happened += effects
+                continue
             perform(tx, standing.account_id, life, effects, writing)
             happened += effects
+        perform_sends(tx, plain)
         return happened
 
     def apply(self, now: int, held: frozenset[int] = frozenset()) -> Apply:

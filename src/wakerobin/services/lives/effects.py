@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
@@ -56,6 +56,12 @@ def perform(
                 story.tell(tx, subject, writing.now, event, **details)
             case _:
                 assert_never(effect)
+
+
+def perform_sends(tx: Transaction, decided: Sequence[tuple[Life, Sequence[Send]]]) -> None:
+    """Write many decided lives of which nothing follows but pushes, all at once."""
+    tx.lives.update_all([life for life, _ in decided])
+    tx.outbox.add_all([_row(life, send) for life, sends in decided for send in sends])
 
 
 def release(
