@@ -43,14 +43,20 @@ async def silent_server(folder: Path, *, with_tls: bool) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def pool_to(
-    url: str, clock: ManualClock, ca_file: str = "", options: PoolOptions | None = None
+    url: str,
+    clock: ManualClock,
+    ca_file: str = "",
+    options: PoolOptions | None = None,
+    most: int = 1000,
 ) -> AsyncIterator[tuple[Pool, list[float], list[str]]]:
-    """Open a pool; it notes when it looks for the address, and why it fails."""
+    """Open a pool; it notes when it looks for the address, and why it fails. After `most` it finds none."""
     looked: list[float] = []
     failed: list[str] = []
 
     async def resolve(host: str, port: int) -> list[tuple[str, int]]:
         looked.append(round(clock.monotonic(), 2))
+        if len(looked) > most:
+            raise ConnectionRefusedError("no more")
         return [(host, port)]
 
     def on_line(event: str, reason: str) -> None:
@@ -198,3 +204,31 @@ async def test_bulk_waits_for_its_turn_by_the_same_clock() -> None:
         clock.advance(60)
         await until(lambda: results[2])
         assert all(isinstance(result, Answer) for (result,) in results)
+
+
+async def test_a_peer_that_takes_one_connection_is_not_asked_for_more_at_every_turn() -> None:
+    """Many requests wait; those that the one connection cannot carry wait with them."""
+    release = asyncio.Event()
+
+    async def act(_one: object, writer: asyncio.StreamWriter) -> bool:
+        await release.wait()
+        writer.write(OK)
+        return True
+
+    clock = ManualClock()
+    options = PoolOptions(call_connections=1, repeat_after=1000.0)
+    async with (
+        http1_peer(act) as peer,
+        pool_to(f"http://127.0.0.1:{peer.port}", clock, options=options, most=1) as (pool, looked, failed),
+    ):
+        results = [begin(pool, clock.monotonic() + 60) for _ in range(6)]
+        await until(lambda: peer.received)
+        for _ in range(30):  # three seconds
+            clock.advance(100)
+            await clock.settle()
+        assert len(failed) == len(looked) - 1
+        assert 5 <= len(failed) <= 20  # five at once, three times
+        release.set()
+        await until(lambda: all(results))
+        assert all(isinstance(result, Answer) for (result,) in results)
+        assert peer.connections == 1

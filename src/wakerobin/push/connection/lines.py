@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from wakerobin.push.connection.connection import Connection
 from wakerobin.push.connection.line import Line, LineOwner, Surroundings
 from wakerobin.push.connection.origin import Origin
+
+_PAUSE_S: Final = 1.0
 
 
 class Lines:
@@ -29,6 +32,8 @@ class Lines:
     ) -> None:
         self._make = partial(Line, owner, origin, numbers=numbers, around=around)
         self._lines = [self._make(number=number, stays=stay) for number in range(count)]
+        self._clock = around.clock
+        self._grows_from = 0.0
         self._count = count
         self._most = most
         self._next = count
@@ -71,7 +76,8 @@ class Lines:
                 line.hurry()
             elif line.connection is None:
                 line.open()
-        if any(line.connection is not None and line.connection.takes_one for line in self._lines):
+        is_one_by_one = any(line.connection and line.connection.takes_one for line in self._lines)
+        if is_one_by_one and self._clock.monotonic() >= self._grows_from:
             opening = sum(line.is_opening for line in self._lines)
             for _ in range(min(waiting - opening, self._most - len(self._lines))):
                 line = self._make(number=self._next, stays=False)
@@ -82,6 +88,9 @@ class Lines:
     def drop(self, line: Line) -> None:
         """The line has no connection any more: forget it, unless it is one of those that were asked for."""
         if line in self._lines[self._count :]:
+            if line.failures:
+                # A peer that takes no more of them is not to be asked at every turn.
+                self._grows_from = self._clock.monotonic() + _PAUSE_S
             self._lines.remove(line)
             line.retire()
 
