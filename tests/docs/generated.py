@@ -27,6 +27,7 @@ from wakerobin.core.pushes import Accepted, Outcome, PushType, Rejected, TargetG
 from wakerobin.core.values import Duration, Secret
 from wakerobin.ports.options import Options
 from wakerobin.push.webpush import verdicts
+from wakerobin.simulation.model import Model, described
 from wakerobin.texts.entries import PLACEHOLDERS, WORDS, every_table
 from wakerobin.texts.languages import ENGLISH, canonical
 from wakerobin.texts.loc_keys import every_key, every_private_key
@@ -133,6 +134,19 @@ def routes_table() -> str:
                 (f"`{method} {route.path}`", route.summary or "") for method in sorted(route.methods or ())
             ]
     return _table(("request", "what it does"), rows)
+
+
+def assumptions_table() -> str:
+    """Return a table of what the simulation assumes."""
+    rows = []
+    for name, one in described(Model()).items():
+        value = one["value"]
+        if isinstance(value, list) and isinstance(value[0], dict):
+            value = "<br>".join(", ".join(f"{key} {part}" for key, part in kind.items()) for kind in value)
+        elif isinstance(value, list):
+            value = " to ".join(map(str, value))
+        rows.append((f"`{name}`", str(value), one["says"], one["source"]))
+    return _table(("name", "value", "says", "source"), rows)
 
 
 def languages_table() -> str:
@@ -314,6 +328,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "routes": routes_table,
     "options": options,
     "metrics": metrics_table,
+    "assumptions": assumptions_table,
     "events": events_table,
     "languages": languages_table,
     "texts": texts_table,

@@ -22,7 +22,7 @@ _PALETTE = (
 )
 _FIRST_COLOUR = 4
 _WIDTH, _HEIGHT = 1080, 720
-_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 1040, 110, 390
+_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 1040, 134, 390
 _BARS_TOP, _BARS_BOTTOM = 490, 660
 _BARS = (
     ("reachable (phone on)", "reachable_while_on_share", "{:.1%}"),
@@ -35,7 +35,7 @@ def picture(plan: Plan, tallies: Tallies, found: dict[str, Any]) -> bytes:
     """Return it as a PNG file."""
     canvas = Canvas(_WIDTH, _HEIGHT, _PALETTE)
     canvas.text(_LEFT, 24, f"{plan.phones:,} phones, {plan.days} days, seed {plan.seed}", _INK, 3)
-    canvas.text(_LEFT, 64, "Phones that stopped ringing because their registration ended, % of all", _GREY)
+    canvas.text(_LEFT, 62, "Phones that stopped ringing because their registration ended, % of all", _GREY)
     lines = {
         name: [100 * lost / plan.phones for lost in accumulate(_by_day(platforms.both().lost_days, plan))]
         for name, platforms in tallies.items()
@@ -72,9 +72,9 @@ def _plot(canvas: Canvas, days: int, lines: Mapping[str, Sequence[float]]) -> No
         ]
         for start, end in zip([(_LEFT, _BOTTOM), *points], points, strict=False):
             canvas.line(start, end, _FIRST_COLOUR + number)
-        x = _LEFT + 20 + number * 180
-        canvas.box(x, _TOP + 8, 14, 14, _FIRST_COLOUR + number)
-        canvas.text(x + 22, _TOP + 8, name, _INK)
+        x = _LEFT + number * 180
+        canvas.box(x, _TOP - 34, 14, 14, _FIRST_COLOUR + number)
+        canvas.text(x + 22, _TOP - 34, name, _INK)
 
 
 def _bars(canvas: Canvas, left: int, bars: tuple[str, str, str], policies: dict[str, Any]) -> None:
