@@ -59,7 +59,9 @@ async def test_a_missed_call_and_a_proof_outlive_a_use(world: World) -> None:
     await world.decide(registration, PushType.EXPIRY_WARNING, step=1, not_before=later)
     await world.lives.use(registration.id, "renewal-push")
     (push,) = await world.pushed()
-    assert push.payload["wakerobin"]["type"] == "missed-call"
+    payload = push.payload["wakerobin"]
+    assert payload["type"] == "missed-call"
+    assert payload["generation"] == world.life(registration).generation == 2
 
 
 async def test_the_proof_of_a_token_goes_to_that_token_alone_and_shows_nothing(world: World) -> None:

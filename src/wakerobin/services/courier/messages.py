@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wakerobin.core.ids import keyed_hash, uuid_from
-from wakerobin.core.pushes import PayloadHead, PushMessage, PushType, notice_payload, variant_of
+from wakerobin.core.pushes import OUTLIVES_USE, PayloadHead, PushMessage, PushType, notice_payload, variant_of
 from wakerobin.core.values import SILENCE, Provider, Purpose, PushRegistration, PushTarget, Silence
 from wakerobin.ports.store import OutboxRow
 from wakerobin.ports.texts import Texts
@@ -133,7 +133,8 @@ def _head(one: Companion, now: int) -> PayloadHead:
     return PayloadHead(
         id=push_id(registration, row.generation, row.kind, row.step, one.target),
         registration=registration.public_id,
-        generation=row.generation,
+        # What a use does not make untrue must not look to an app as if it were of before it.
+        generation=life.generation if row.kind in OUTLIVES_USE else row.generation,
         sent_at=now,
         expires_at=_of_use_until(row, now) or life.expires_at,
         stage=one.addressee.wanted.stage,

@@ -1,4 +1,4 @@
-"""What a renewal tells the user: why no calls arrive, or, for a push that must show something, that they do."""
+"""What a renewal tells the user: why no calls arrive, or that they do, where something must be shown."""
 
 from __future__ import annotations
 
