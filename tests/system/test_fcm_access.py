@@ -200,6 +200,7 @@ async def test_a_machine_that_was_suspended_shows_no_old_token(
         {"access_token": "a b", "expires_in": 3600},
         {"access_token": "x\r\nx: y", "expires_in": 3600},
         {"access_token": "x", "expires_in": 0},
+        {"access_token": "x", "expires_in": -(10**400)},
         {"access_token": "x", "expires_in": True},
         {"access_token": "x", "expires_in": "3600"},
         {"access_token": "", "expires_in": 3600},
@@ -213,6 +214,15 @@ async def test_an_answer_without_a_token_is_none(
     assert isinstance(outcome, Unavailable)
     assert outcome.processed is False
     assert fcm.received == []
+
+
+async def test_a_token_with_an_endless_life_is_used_for_a_day_at_most(
+    fcm: FcmDouble, clock: ManualClock, service: FcmService
+) -> None:
+    fcm.oauth.life = 10**400
+    assert isinstance(await send(service, clock), Accepted)
+    clock.advance(25 * 60 * MINUTE)
+    assert service.access.current() is None
 
 
 async def test_closing_ends_those_that_wait_for_a_token(

@@ -225,3 +225,10 @@ _JSON = st.recursive(
 def test_no_answer_ends_a_target_by_accident_or_makes_it_crash(status: int, body: bytes) -> None:
     outcome = judge(Answer(status, {"retry-after": "x"}, body), NOW).outcome
     assert not isinstance(outcome, TargetGone) or b"errorCode" in body
+
+
+@pytest.mark.parametrize("name", [[], {}, None, 5, ["message.token"]])
+def test_a_field_that_has_no_name_is_not_the_token(name: object) -> None:
+    violation = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": name}]}
+    one = answer(400, "INVALID_ARGUMENT", fcm("INVALID_ARGUMENT"), violation, message=BAD_TOKEN)
+    assert judge(one, NOW).outcome == Rejected("INVALID_ARGUMENT")

@@ -244,7 +244,7 @@ def _seconds(value: object) -> float:
     """Return the life of a token; 0.0 for what is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return 0.0
-    return min(float(value), _MOST_S)
+    return float(min(value, _MOST_S))  # in this order: an integer can be too large for a float
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -177,12 +177,12 @@ def _facts(answer: Answer, body: dict[str, Any], now: int, *, is_call: bool) -> 
 
 
 def _names_token(error: dict[str, Any], details: list[dict[str, Any]]) -> bool:
-    fields = {
+    fields = [
         violation.get("field") if isinstance(violation, dict) else None
         for detail in details
         if _is(detail, "rpc.BadRequest") and isinstance(detail.get("fieldViolations"), list)
         for violation in detail["fieldViolations"]
-    }
+    ]
     if fields:
         return all(field in _TOKEN_FIELDS for field in fields)
     return "registration token" in str(error.get("message"))
