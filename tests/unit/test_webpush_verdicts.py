@@ -51,6 +51,7 @@ ROWS: list[tuple[int, str, str, Outcome, bool]] = [
     (404, "", "", TargetGone("status 404"), False),
     (404, "102", "", TargetGone("status 404 102"), False),
     (405, "", "", Rejected("status 405"), False),
+    (406, "", "", Throttled("status 406"), False),
     (408, "", "", Unavailable("status 408", 250, processed=False), False),
     (410, "", "", TargetGone("status 410"), False),
     (410, "106", "", TargetGone("status 410 106"), False),

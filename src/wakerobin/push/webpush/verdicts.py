@@ -107,6 +107,7 @@ VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
     (403, "VapidPkHashMismatch"): Verdict(_suspect, "Apple: made with another key; lost, or ours changed"),
     (404, ""): Verdict(_gone, "no such subscription (RFC 8030 7.3: expired)"),
     (405, ""): Verdict(_refused, "no push service answers so; this URL is none"),
+    (406, ""): Verdict(_throttled, "Microsoft: too many; it has no 429"),
     (408, ""): Verdict(_again_soon, "a proxy's timeout: the request was not complete"),
     (410, ""): Verdict(_gone, "the subscription is no more"),
     (410, "Unregistered"): Verdict(_gone, "Apple: the subscription is no more"),
