@@ -127,6 +127,17 @@ def test_a_long_text_is_cut_and_what_the_app_needs_stays() -> None:
     assert json.loads(data["wakerobin"]) == {"v": 1, "type": "expired"}
 
 
+@pytest.mark.parametrize("letter", ["x", "é", "😀", '"', "\x01"])
+def test_a_caller_with_an_endless_name_rings_all_the_same(letter: str) -> None:
+    name, payload = letter * 4500, {"v": 1, "call_id": "c", "caller": {"name": letter * 4500}}
+    data = sent(message(title=name, text=name, payload=payload))["data"]
+    assert data["title"] == data["text"] == letter * 199 + "…"
+    keys = LocKeys("T", (), "B", (name, "alice"))
+    data = sent(message(loc_keys=keys, payload=payload))["data"]
+    assert json.loads(data["body_loc_args"]) == [letter * 199 + "…", "alice"]
+    assert json.loads(data["wakerobin"]) == {"v": 1, "call_id": "c"}
+
+
 def test_what_is_too_long_without_all_that_can_go_is_not_sent() -> None:
     assert body(message(payload={"call_id": "x" * 5000}), NOW) is None
 

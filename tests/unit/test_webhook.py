@@ -164,3 +164,12 @@ def test_whatever_the_texts_are_the_body_is_json(title: str, text: str, payload:
     letter = write(message(PushType.EXPIRED, title=title, text=text, payload=payload), NOW, (OLD,))
     assert isinstance(letter, Letter)
     assert json.loads(letter.body)["target"] == {"token": TOKEN}
+
+
+def test_a_caller_with_an_endless_name_rings_all_the_same() -> None:
+    name = "😀" * 4500
+    _, body = posted(message(title=name, text=name))
+    assert body["title"] == body["text"] == "😀" * 199 + "…"
+    _, body = posted(message(loc_keys=LocKeys("T", (name,), "B", (name, "alice"))))
+    assert body["title_loc_args"] == ["😀" * 199 + "…"]
+    assert body["body_loc_args"] == ["😀" * 199 + "…", "alice"]

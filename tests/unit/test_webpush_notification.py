@@ -213,7 +213,21 @@ def test_whatever_is_long_goes_out_short_or_not_at_all(kind: Provider, caller: s
     assert octets is not None
     assert len(octets) <= MOST_PLAINTEXT
     assert json.loads(octets)["wakerobin"]["id"] == UUID
-    assert plaintext(replace(one, title="x" * 4000)) is None
+    assert plaintext(replace(one, payload={"call_id": "x" * 4000})) is None
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀", '"', "\x01"])
+@pytest.mark.parametrize("where", [BROWSER, APP])
+def test_a_caller_with_an_endless_name_rings_all_the_same(letter: str, where: PushTarget) -> None:
+    name = letter * 4500
+    for one in (call({"name": name}, where), replace(call({"name": name}, where), title=name, text=name)):
+        octets = plaintext(one)
+        assert octets is not None
+        assert len(octets) <= MOST_PLAINTEXT
+        said = json.loads(octets)
+        assert said["wakerobin"]["call_id"] == CALL_ID
+        if where is BROWSER:
+            assert said["notification"]["title"] == letter * 199 + "…"
 
 
 def test_a_limit_that_only_the_essential_keeps_leaves_the_caller_out() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wakerobin.core.pushes import Lane, PushMessage, PushType
-from wakerobin.push.shortening import encoded, fit
+from wakerobin.push.shortening import encoded, fit, shortened
 
 MOST_OCTETS: Final = 4096
 """Of the data of a message, whatever else is in it."""
@@ -92,9 +92,13 @@ def _data(message: PushMessage, payload: dict[str, Any], text: str) -> dict[str,
     keys = message.loc_keys
     if keys is not None:
         data["title_loc_key"] = keys.title_key
-        data["title_loc_args"] = json.dumps(list(keys.title_args), ensure_ascii=False)
+        data["title_loc_args"] = _list(keys.title_args)
         data["body_loc_key"] = keys.body_key
-        data["body_loc_args"] = json.dumps(list(keys.body_args), ensure_ascii=False)
+        data["body_loc_args"] = _list(keys.body_args)
     elif message.title or text:
-        data["title"], data["text"] = message.title, text
+        data["title"], data["text"] = shortened(message.title), text
     return data
+
+
+def _list(args: tuple[str, ...]) -> str:
+    return json.dumps([shortened(arg) for arg in args], ensure_ascii=False)

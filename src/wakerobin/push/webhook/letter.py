@@ -18,7 +18,7 @@ from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.pushes import Outcome, PushMessage, Rejected, TargetGone
 from wakerobin.core.values import Secret
 from wakerobin.push.posting import Letter
-from wakerobin.push.shortening import encoded, fit
+from wakerobin.push.shortening import encoded, fit, shortened
 
 PREFIX: Final = "whsec_"
 MOST_OCTETS: Final = 16384
@@ -79,8 +79,12 @@ def _body(message: PushMessage, payload: dict[str, Any], text: str) -> dict[str,
     body = payload | {"app": message.app, "target": target}
     keys = message.loc_keys
     if keys is not None:
-        body["title_loc_key"], body["title_loc_args"] = keys.title_key, list(keys.title_args)
-        body["body_loc_key"], body["body_loc_args"] = keys.body_key, list(keys.body_args)
+        body["title_loc_key"], body["title_loc_args"] = keys.title_key, _cut(keys.title_args)
+        body["body_loc_key"], body["body_loc_args"] = keys.body_key, _cut(keys.body_args)
     elif message.title or text:
-        body["title"], body["text"] = message.title, text
+        body["title"], body["text"] = shortened(message.title), text
     return body
+
+
+def _cut(args: tuple[str, ...]) -> list[str]:
+    return [shortened(arg) for arg in args]

@@ -14,7 +14,7 @@ from typing import Any, Final
 from wakerobin.core.pushes import Lane, PushMessage, PushType
 from wakerobin.core.values import Provider
 from wakerobin.push.connection import Headers
-from wakerobin.push.shortening import encoded, fit
+from wakerobin.push.shortening import encoded, fit, shortened
 from wakerobin.push.webpush.encryption import MOST_PLAINTEXT, base64url
 from wakerobin.push.webpush.endpoint import Endpoint
 
@@ -94,7 +94,8 @@ def plaintext(message: PushMessage, page: str = "", limit: int = MOST_PLAINTEXT)
     else:
 
         def build(payload: dict[str, Any], text: str) -> bytes:
-            shown = {"title": message.title, "body": text} if message.title or text else None
+            title = shortened(message.title)
+            shown = {"title": title, "body": text} if title or text else None
             return encoded({"notification": shown, "wakerobin": payload} if shown else {"wakerobin": payload})
 
     return fit(message, limit, build)
@@ -113,7 +114,7 @@ def _shown(message: PushMessage, text: str, page: str) -> dict[str, Any]:
     is_quiet = message.type in _QUIET
     data = {"type": message.type.value, "call_id": message.payload.get("call_id")}
     shown: dict[str, Any] = {
-        "title": _title(message),
+        "title": shortened(_title(message)),  # a caller's name, as long as the caller likes
         "body": text,
         "navigate": page,
         "tag": tag(message),
