@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import million
-from bench.process import quantile
+from bench.process import Stopwatch, quantile
 from bench.scale import Scale, app
 from bench.script import Script
 from bench.serving import Place, serving
@@ -76,7 +76,7 @@ async def run(scale: Scale) -> list[Row]:
         async with serving(options, place) as rooms:
             took = time.perf_counter() - started
             stage = Stage(rooms, sink, sink_folder, (caller, (ip, port)))
-            busy, outbox_s = await _all_at_once(rooms, stage, size)
+            busy, outbox_s, outbox_cpu = await _all_at_once(rooms, stage, size)
         storm = max(json.loads((registrar_folder / "registers.json").read_text()).values(), default=0)
         raw = _raw(_database(place), size)
     return [
@@ -103,7 +103,8 @@ async def run(scale: Scale) -> list[Row]:
             beside=f"raw SQLite, {_SLICE} a transaction",
             beside_value=raw,
             at_most=10.0,
-            remark=f"{busy.others:,} of them were with the push service when the calls had ended; "
+            remark=f"{outbox_cpu:.1f} CPU-s of the whole server in that time; "
+            f"{busy.others:,} of them were with the push service when the calls had ended; "
             f"{busy.cpu:.0%} of a core used, {busy.queued:.0%} waited for",
         ),
         *(_row(busy, part, goal, floor) for part, goal in ((0.5, 1.0), (0.99, 5.0))),
@@ -136,8 +137,8 @@ async def _fill(place: Place, size: _Size, registrar: str) -> None:
     million.copy(_database(place), of=ids[-1], up_to=size.lives)
 
 
-async def _all_at_once(rooms: Rooms, stage: Stage, size: _Size) -> tuple[Times, float]:
-    """Ring, with the warnings due a moment after the first call; the calls, and how long it all took."""
+async def _all_at_once(rooms: Rooms, stage: Stage, size: _Size) -> tuple[Times, float, float]:
+    """Ring, with the warnings due a moment after the first call; returns the calls, seconds, CPU-s."""
     lead = LifetimePolicy().warnings[0]
     # Changing so many lives takes a while; what was armed for later is not looked at before.
     due_at = now_ms() + size.due // 10 + _AHEAD_MS
@@ -157,11 +158,11 @@ async def _all_at_once(rooms: Rooms, stage: Stage, size: _Size) -> tuple[Times, 
     if left < 0:
         raise RuntimeError(f"the warnings were due {-left} ms too early for this machine")
     await asyncio.sleep(left / 1000 - 0.5)
-    ringing = asyncio.create_task(stage.ring(size.ringing))
+    ringing, watch = asyncio.create_task(stage.ring(size.ringing)), Stopwatch()
     while now_ms() < due_at or (rooms.ground.store.read(lambda tx: tx.lives.next_due()) or 0) <= due_at + 1:
         await asyncio.sleep(_LOOK_EVERY)
-    took = (now_ms() - due_at) / 1000
-    return await ringing, took
+    took, cpu = (now_ms() - due_at) / 1000, watch.cpu
+    return await ringing, took, cpu
 
 
 def _read_all(database: Path) -> float:
