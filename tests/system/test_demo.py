@@ -22,7 +22,7 @@ from wakerobin.demo.pocket import Pocket
 from wakerobin.demo.tap import OnMessage
 from wakerobin.testing.pns_script import Refuse
 
-LIMIT_S = 15
+LIMIT_S = 45
 ESCAPE = "\x1b["
 
 
