@@ -17,8 +17,9 @@ from wakerobin.ports.options import (
     Options,
     SipOptions,
     WebhookOptions,
+    WebPushOptions,
 )
-from wakerobin.server.policies import destination_policy, own_listeners
+from wakerobin.server.policies import destination_policy, endpoint_refusal, own_listeners
 
 LOCAL = frozenset({"127.0.0.1", "::1", "192.168.1.9", "2001:db8::9"})
 FIB_TRIE = """Main:
@@ -38,10 +39,8 @@ IF_INET6 = """20010db8000000000000000000000009 02 40 00 80     eth0
 """
 
 
-def options(*registrars: str, listen: tuple[str, ...] = (), http: str = "", url: str = "") -> Options:
-    app = AppOptions(
-        enrolment_key=Secret("x"), registrars=registrars, apns=ApnsOptions(url=url) if url else None
-    )
+def options(*registrars: str, listen: tuple[str, ...] = (), http: str = "") -> Options:
+    app = AppOptions(enrolment_key=Secret("x"), registrars=registrars)
     sip = SipOptions(listen=listen or SipOptions().listen)
     return Options(sip=sip, http=HttpOptions(listen=http), apps={"phone": app})
 
@@ -79,35 +78,27 @@ def test_what_the_operator_lists_opens_everything_there_but_this_server(
 
 
 @pytest.mark.parametrize(
-    ("url", "address", "port", "is_allowed"),
-    [
-        ("https://127.0.0.1:2197", "127.0.0.1", 2197, True),
-        ("https://127.0.0.1:2197", "127.0.0.1", 5070, False),
-        ("https://127.0.0.1", "127.0.0.1", 443, True),
-        ("https://[::1]:2197", "::1", 2197, True),
-        ("https://[::1]:2197", "::1", 2198, False),
-        ("https://127.0.0.1:99999", "127.0.0.1", 443, False),
-    ],
-)
-def test_the_address_of_a_push_service_opens_its_own_port_alone(
-    url: str, address: str, port: int, is_allowed: bool
-) -> None:
-    assert (destination_policy(options(url=url), LOCAL).refusal(address, port) is None) is is_allowed
-
-
-@pytest.mark.parametrize(
     "app",
     [
+        AppOptions(apns=ApnsOptions(url="https://127.0.0.1:4430")),
         AppOptions(fcm=FcmOptions(url="https://127.0.0.1:4430")),
         AppOptions(fcm=FcmOptions(token_url="https://127.0.0.1:4430/token")),
         AppOptions(webhook=WebhookOptions(url="https://127.0.0.1:4430/in?key=1")),
         AppOptions(acrobits=AcrobitsOptions(url="https://127.0.0.1:4430/pnm2/send")),
     ],
 )
-def test_the_address_of_every_push_service_in_the_settings_is_named(app: AppOptions) -> None:
+def test_no_endpoint_that_an_app_brings_leads_to_a_push_service_of_the_operators(app: AppOptions) -> None:
     policy = destination_policy(Options(apps={"phone": app}), LOCAL)
-    assert policy.refusal("127.0.0.1", 4430) is None
-    assert policy.refusal("127.0.0.1", 4431) is not None
+    assert policy.refusal("127.0.0.1", 4430)
+    assert endpoint_refusal(policy)("https://127.0.0.1:4430/in?key=1")
+
+
+def test_an_endpoint_leads_to_a_push_service_of_the_operators_where_it_is_listed_for_that() -> None:
+    app = AppOptions(webpush=WebPushOptions(hosts=("127.0.0.1:4430",)))
+    refusal = endpoint_refusal(destination_policy(Options(apps={"phone": app}), LOCAL))
+    assert refusal("https://127.0.0.1:4430/up") == ""
+    assert refusal("https://127.0.0.1:4431/up")
+    assert refusal("https://127.0.0.1/up")
 
 
 def test_the_addresses_of_this_machine_are_read_as_linux_lists_them(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Iterator
-from urllib.parse import urlsplit
+from collections.abc import Callable, Collection
 
 from wakerobin.core.addresses import DestinationPolicy, networks_in
 from wakerobin.core.call import CallPolicy
@@ -48,6 +47,9 @@ def call_policy(options: Options, app: AppOptions | None) -> CallPolicy:
 def destination_policy(options: Options, local: Collection[str]) -> DestinationPolicy:
     """Return where this server may send to; what the operator spells out is named.
 
+    The URLs of push services are not: each service names its own to itself (`Origin.from_url`), and what
+    stands here is open to the endpoints that apps bring.
+
     `local` are the addresses of this machine: a listener on all of them is this server on each.
     """
     named: set[str] = set()
@@ -58,7 +60,6 @@ def destination_policy(options: Options, local: Collection[str]) -> DestinationP
                 named.add(pattern)
             elif "/" in pattern:
                 listed.append(pattern)
-        named |= {_host_port(url) for url in _push_urls(app)}
         if app.webpush is not None:
             named.update(app.webpush.hosts)
     private = networks_in([*options.sip.allow_private, *listed])
@@ -93,29 +94,6 @@ def own_listeners(options: Options, local: Collection[str]) -> frozenset[tuple[s
             hosts = local if host in _WILDCARDS else (host,)
             found |= {(one, int(port)) for one in hosts}
     return frozenset(found)
-
-
-def _push_urls(app: AppOptions) -> Iterator[str]:
-    if app.apns is not None:
-        yield app.apns.url
-    if app.fcm is not None:
-        yield app.fcm.url
-        if app.fcm.token_url:
-            yield app.fcm.token_url
-    if app.webhook is not None:
-        yield app.webhook.url
-    if app.acrobits is not None:
-        yield app.acrobits.url
-
-
-def _host_port(url: str) -> str:
-    """Return `host:port` of a push service: its own port alone is named, nothing else on that machine."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 443
-    except ValueError:
-        return ""  # whoever connects to it says what is wrong
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_address(text: str) -> bool:
