@@ -204,24 +204,29 @@ def test_an_answer_of_nobody_knows_whom_is_read_by_its_status(status: int, outco
     assert judge(Answer(status, {}, b""), NOW).outcome == outcome
 
 
-_NAMES = ["error", "status", "details", "@type", "errorCode", "violations", "fieldViolations"]
+_TYPES = ("firebase.fcm.v1.FcmError", "rpc.BadRequest", "rpc.QuotaFailure", "rpc.ErrorInfo")
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["error", "status", "details", "@type", "errorCode", "violations", "fieldViolations"]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
 )
+_LIST = _JSON | st.lists(_JSON | st.fixed_dictionaries({"field": _JSON}), min_size=1, max_size=2)
+_DETAIL = st.fixed_dictionaries(
+    {"@type": st.sampled_from([f"x/google.{name}" for name in (*_TYPES, "other")])},
+    optional={
+        "errorCode": _JSON | st.just("X"),
+        "reason": _JSON,
+        "violations": _LIST,
+        "fieldViolations": _LIST,
+    },
+)
+_ODD = st.fixed_dictionaries(
+    {"error": _JSON | st.fixed_dictionaries({"details": st.lists(_DETAIL | _JSON, min_size=2, max_size=5)})}
+)
+"""Answers that look like Google's from afar."""
 
 
-@given(st.integers(0, 999), st.one_of(st.binary(max_size=200), _JSON.map(lambda v: json.dumps(v).encode())))
+@given(st.integers(0, 999), st.one_of(st.binary(max_size=200), _ODD.map(lambda v: json.dumps(v).encode())))
 def test_no_answer_ends_a_target_by_accident_or_makes_it_crash(status: int, body: bytes) -> None:
     outcome = judge(Answer(status, {"retry-after": "x"}, body), NOW).outcome
     assert not isinstance(outcome, TargetGone) or b"errorCode" in body
