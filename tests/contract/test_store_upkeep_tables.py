@@ -124,9 +124,11 @@ async def test_tallies_add_up_by_app_platform_day_and_name(store: Store) -> None
 
     given = [count(2, "b"), count(2, "a", 2), count(1, "a"), count(2, "a", 3), count(2, "a", 1, "android")]
 
-    await store.transact(
-        lambda tx: [tx.tallies.add(r.app, r.platform, r.day, r.name, r.count) for r in given]
-    )
+    def add(tx: Transaction) -> None:
+        for row in given:
+            tx.tallies.add(row.app, row.platform, row.day, row.name, row.count)
+
+    await store.transact(add)
     assert store.read(lambda tx: tx.tallies.since(2)) == [
         count(2, "a", 1, "android"),
         count(2, "a", 5),

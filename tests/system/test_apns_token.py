@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -293,7 +294,7 @@ def test_a_key_file_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> N
     ],
 )
 def test_a_setting_that_is_wrong_is_named_with_what_is_right(
-    pns: FakePns, change: dict[str, str], words: str
+    pns: FakePns, change: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_signing_key(replace(pns.options(), **change), "apps.phone.apns")
