@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.system.pushing import TOKEN, UUID, message
-from wakerobin.core.pushes import PushMessage, PushType
+from wakerobin.core.pushes import LocKeys, PushMessage, PushType
 from wakerobin.push.apns.notification import KINDS, body, collapse_id, headers
 
 
@@ -175,3 +175,15 @@ def test_every_key_has_a_collapse_id_of_its_own_that_a_header_can_carry(key: str
     assert 0 < len(carried) <= 64
     assert all("!" <= character <= "~" for character in carried)
     assert (collapse_id(other) == carried) == (other == key)
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "é" * 5_000, "😀" * 5_000])
+@pytest.mark.parametrize("has_keys", [False, True])
+def test_a_name_without_an_end_is_cut_and_the_push_goes(name: str, *, has_keys: bool) -> None:
+    keys = LocKeys("title", (name,), "body", (name, "2")) if has_keys else None
+    missed = message(PushType.MISSED_CALL, title=name, text=f"Missed call from {name}.", loc_keys=keys)
+    sent_body = body(missed)
+    assert sent_body is not None
+    alert = json.loads(sent_body)["aps"]["alert"]
+    shown = alert["title-loc-args"][0] if has_keys else alert["title"]
+    assert 0 < len(shown) <= 200

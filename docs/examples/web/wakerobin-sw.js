@@ -34,7 +34,7 @@ async function pushed(event) {
 function read(event) {
   let message = {};
   try {
-    message = event.data.json();
+    message = event.data.json() || {};
   } catch {
     const proposed = event.notification;
     if (proposed) {

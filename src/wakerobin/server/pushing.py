@@ -147,5 +147,4 @@ class PushServices:
 
     async def close(self) -> None:
         """Close every connection."""
-        for service in self._services.values():
-            await service.close()
+        await asyncio.gather(*(service.close() for service in self._services.values()))

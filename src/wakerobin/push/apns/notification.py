@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wakerobin.core.pushes import PushMessage, PushType
 from wakerobin.push.connection import Headers
-from wakerobin.push.shortening import encoded, fit
+from wakerobin.push.shortening import encoded, fit, shortened
 
 MOST_OCTETS: Final = 4096
 MOST_VOIP_OCTETS: Final = 5120
@@ -109,10 +109,10 @@ def _aps(message: PushMessage, text: str) -> dict[str, Any]:
 def _alert(message: PushMessage, text: str) -> dict[str, Any]:
     keys = message.loc_keys
     if keys is None:
-        return {"title": message.title, "body": text}
+        return {"title": shortened(message.title), "body": text}
     return {
         "title-loc-key": keys.title_key,
-        "title-loc-args": list(keys.title_args),
+        "title-loc-args": [shortened(arg) for arg in keys.title_args],
         "loc-key": keys.body_key,
-        "loc-args": list(keys.body_args),
+        "loc-args": [shortened(arg) for arg in keys.body_args],
     }

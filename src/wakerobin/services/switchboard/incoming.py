@@ -21,6 +21,7 @@ from wakerobin.core.values import Flow, PhoneFlow, Transport
 
 _VIDEO = re.compile(rb"^m=video +([1-9]\d*) ", re.MULTILINE)
 _NUMBER = re.compile(r"\+?[0-9*#]{2,}\Z")
+_LONGEST_SHOWN = 200
 
 
 def call_key(secret: bytes, invite: Message, account_id: int) -> str:
@@ -34,7 +35,10 @@ def registration_call_id(secret: bytes, sip_call_id: str, from_tag: str, registr
 
 
 def caller_of(invite: Message) -> dict[str, str]:
-    """Return who calls: `uri`, `number`, `name`. The PBX's assertion goes before the From (RFC 3325)."""
+    """Return who calls: `uri`, `number`, `name`. The PBX's assertion goes before the From (RFC 3325).
+
+    What is too long for any display is cut: it has to fit into a push.
+    """
     for header in ("p-asserted-identity", "from"):
         try:
             address = NameAddr.parse((invite.values(header) or [""])[0])
@@ -42,11 +46,15 @@ def caller_of(invite: Message) -> dict[str, str]:
         except SipSyntaxError:
             continue
         return {
-            "uri": readable(address.uri),
-            "number": user if _NUMBER.match(user) else "",
-            "name": readable(address.display),
+            "uri": _cut(readable(address.uri)),
+            "number": _cut(user) if _NUMBER.match(user) else "",
+            "name": _cut(readable(address.display)),
         }
     return {"uri": "", "number": "", "name": ""}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 def has_video(invite: Message) -> bool:
