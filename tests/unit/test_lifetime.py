@@ -148,6 +148,26 @@ def test_after_an_outage_only_the_last_of_each_is_sent() -> None:
     assert course.of(WARNING).step == COUNT - 1, "the one-hour warning"
 
 
+@pytest.mark.parametrize(("late", "warned"), [(9 * HOUR, [3.0, 1.0]), (10 * HOUR + 1, [1.0])])
+def test_a_warning_that_an_outage_made_late_gives_way_to_the_next_within_an_hour(
+    late: int, warned: list[float]
+) -> None:
+    course = Course()
+    course.run_until(END - 13 * HOUR)
+    course.now = END - 12 * HOUR + late
+    course.event(Fire())
+    course.run_until(END - 1, warnings_accepted=True)
+    assert course.left(WARNING) == warned
+
+
+def test_a_warning_that_a_push_service_held_up_does_not_leave_right_before_the_next() -> None:
+    course = Course()
+    course.run_until(END - 12 * HOUR)
+    held_up = course.of(WARNING).step
+    assert not _superseded(course.life, WARNING, held_up, END - 2 * HOUR)
+    assert _superseded(course.life, WARNING, held_up, END - 2 * HOUR + 1)
+
+
 def test_a_life_that_came_due_while_the_server_was_down_is_warned_first() -> None:
     course = Course()
     course.now = END + 3 * DAY

@@ -19,6 +19,7 @@ from wakerobin.core.lifetime import (
     Event,
     Fire,
     LifetimePolicy,
+    PlanEntry,
     PlanKind,
     Release,
     RenewalSent,
@@ -173,10 +174,16 @@ class History:
         clock = (at + _AHEAD - NIGHT_BEGINS) % DAY
         return _LATE <= clock < (NIGHT_ENDS - NIGHT_BEGINS) % DAY
 
+    def first_warning_at(self) -> int:
+        """Return the moment of the first warning; one that is late may have given way to the next."""
+        return next(entry.at for entry in self.planned() if entry.kind is PlanKind.WARNING)
+
     def last_warning_step(self) -> int:
+        return max(i for i, entry in enumerate(self.planned()) if entry.kind is PlanKind.WARNING)
+
+    def planned(self) -> tuple[PlanEntry, ...]:
         life, zone = self.life, self.context.zone
-        entries = plan(self.policy, life.expires_at, life.lifetime, zone=zone, habits=life.habits)
-        return max(i for i, entry in enumerate(entries) if entry.kind is PlanKind.WARNING)
+        return plan(self.policy, life.expires_at, life.lifetime, zone=zone, habits=life.habits)
 
     # --- the courier ---
 
@@ -301,7 +308,7 @@ class History:
         kinds = {effect.kind for effect in together if isinstance(effect, Send)}
         if self.generation.warnings_decided or WARNING in kinds:
             assert send.deadline_at == 0
-        elif not self.generation.is_troubled:
+        elif not self.generation.is_troubled and self.now < self.first_warning_at():
             assert send.deadline_at == self.expires_at
 
     def _tells_of_trouble(self, send: Send) -> None:

@@ -56,7 +56,7 @@ def _climbed(life: Life, now: int, policy: LifetimePolicy, context: Context, run
     reached = rungs.reached(life.expires_at - now)
     if reached <= life.step:
         return replace(life, next_at=_next_at(life, life.step, now, policy, context, rungs)), ()
-    life, due = _due_warning(life, reached, context, rungs)
+    life, due = _due_warning(life, reached, now, context, rungs)
     renewal = rungs.last_renewal_before(reached) if context.renewable else None
     step = reached
     if due is not None and not _may_warn(life, now, policy, context):
@@ -87,12 +87,14 @@ def _on_this_ladder(life: Life, rungs: Ladder) -> Life:
     return replace(life, step=rungs.reached(life.expires_at - life.next_at + 1))
 
 
-def _due_warning(life: Life, reached: int, context: Context, rungs: Ladder) -> tuple[Life, int | None]:
+def _due_warning(
+    life: Life, reached: int, now: int, context: Context, rungs: Ladder
+) -> tuple[Life, int | None]:
     """Return the warning that is due, if it can be shown and was not sent before."""
     due = rungs.last_warning_before(reached)
     if due is None or due < life.step or not context.warnable:
         return life, None
-    if due != rungs.last_warning and _is_told(life, rungs):
+    if due != rungs.last_warning and (_is_told(life, rungs) or rungs.gives_way(due, life.expires_at - now)):
         return life, None
     if life.warned_at >= _at(life, rungs, due):
         # Under another policy it had another step; each is sent once, and this one was accepted.

@@ -84,6 +84,17 @@ class Ladder:
         """Return the last warning below a step."""
         return _last_below(self.warnings, step)
 
+    def gives_way(self, step: int, left: int) -> bool:
+        """Whether a warning that is late, with so much of the life left, is left to the one after it.
+
+        Two that come within an hour, or half of what lies between them, are one too many. The last one never
+        gives way.
+        """
+        if step >= self.last_warning:
+            return False
+        after = self.leads[self.next_warning(step + 1)]
+        return left - after < min(_HOUR, (self.leads[step] - after) // 2)
+
     def last_renewal_before(self, step: int) -> int | None:
         """Return the last renewal below a step."""
         return _last_below(self.renewals, step)

@@ -68,7 +68,7 @@ def is_superseded(  # noqa: PLR0913 - what names the push, and what decides abou
                 later is not None and life.expires_at - rungs.leads[later] <= now
             )
         case PushType.EXPIRY_WARNING:
-            return step != REWARN and _is_later_warning_decided(life, step, policy, zone)
+            return step != REWARN and _is_late_warning(life, step, now, policy, zone)
         case PushType.REGISTRATION_TROUBLE:
             return not life.trouble_told_at
         case PushType.REGISTRATION_TROUBLE_OVER:
@@ -116,9 +116,12 @@ def _is_notice(kind: PushType, step: int) -> bool:
     return kind is PushType.EXPIRED
 
 
-def _is_later_warning_decided(life: Life, step: int, policy: LifetimePolicy, zone: str) -> bool:
+def _is_late_warning(life: Life, step: int, now: int, policy: LifetimePolicy, zone: str) -> bool:
+    """Whether a later warning was decided, or follows so soon that the user would get two in one breath."""
+    if life.warning_settled:
+        return True
     if life.step > LAST_RESORT:
-        latest: int | None = LAST_RESORT
-    else:
-        latest = rungs_of(life, policy, zone).last_warning_before(life.step)
-    return life.warning_settled or (latest is not None and step < latest)
+        return step < LAST_RESORT
+    rungs = rungs_of(life, policy, zone)
+    latest = rungs.last_warning_before(life.step)
+    return (latest is not None and step < latest) or rungs.gives_way(step, life.expires_at - now)
