@@ -14,9 +14,17 @@ ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
 SELECT lane, app, provider FROM outbox ORDER BY lane, app, provider LIMIT 1
 
 -- next_queue --
--- Return the queue after this one: one step in the index, however much waits in a queue.
-SELECT lane, app, provider FROM outbox WHERE (lane, app, provider) > (:lane, :app, :provider)
-ORDER BY lane, app, provider LIMIT 1
+-- Return the queue after this one: one step in the index, however much waits in a queue. (SQLite would walk
+-- through all that is equal for a comparison of row values.)
+SELECT * FROM (SELECT lane, app, provider FROM outbox
+  WHERE lane = :lane AND app = :app AND provider > :provider ORDER BY provider LIMIT 1)
+UNION ALL
+SELECT * FROM (SELECT lane, app, provider FROM outbox
+  WHERE lane = :lane AND app > :app ORDER BY app, provider LIMIT 1)
+UNION ALL
+SELECT * FROM (SELECT lane, app, provider FROM outbox
+  WHERE lane > :lane ORDER BY lane, app, provider LIMIT 1)
+LIMIT 1
 
 -- ready --
 -- Count pushes that may be tried now, up to a limit.
