@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 
 from wakerobin.core.addresses import matches_host, parse_address
 from wakerobin.core.errors import SipSyntaxError
@@ -14,6 +15,27 @@ from wakerobin.services.enrolment.requests import EnrolRequest, Refusal
 
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?\Z")
 _DEFAULT_PORT = 5060
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Which account an enrolment names, and where: normalised."""
+
+    aor: str
+    registrar: str
+    transport: Transport
+
+
+def named(request: EnrolRequest) -> Named | Refusal:
+    """Return what a request names, or the first thing in it that is none."""
+    aor = normal_aor(request.aor)
+    if isinstance(aor, Refusal):
+        return aor
+    registrar = normal_registrar(request.registrar)
+    if isinstance(registrar, Refusal):
+        return registrar
+    transport = transport_of(request.transport)
+    return transport if isinstance(transport, Refusal) else Named(aor, registrar, transport)
 
 
 def normal_aor(text: str) -> str | Refusal:

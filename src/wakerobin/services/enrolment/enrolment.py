@@ -17,7 +17,6 @@ from wakerobin.core.values import (
     Duration,
     PushRegistration,
     Secret,
-    Transport,
 )
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import AppOptions
@@ -94,21 +93,15 @@ class Enrolment:
 
     async def enrol(self, app: AppOptions, request: EnrolRequest, wait_s: float) -> Enrolled | Refusal:
         """Enrol, and wait up to `wait_s` for what the PBX says. Refused in time: nothing is kept."""
-        aor = admission.normal_aor(request.aor)
-        registrar = admission.normal_registrar(request.registrar)
-        transport = admission.transport_of(request.transport)
-        for value in (aor, registrar, transport):
-            if isinstance(value, Refusal):
-                return value
-        assert isinstance(aor, str)
-        assert isinstance(registrar, str)
-        assert isinstance(transport, Transport)
-        refusal = admission.refusal_of_registrar(app, request, aor, registrar) or refusal_of_targets(
-            app, request.targets, self._endpoint_refusal
-        )
+        named = admission.named(request)
+        if isinstance(named, Refusal):
+            return named
+        refusal = admission.refusal_of_registrar(
+            app, request, named.aor, named.registrar
+        ) or refusal_of_targets(app, request.targets, self._endpoint_refusal)
         if refusal is not None:
             return refusal
-        fresh = self._maker.account(request, aor, registrar, transport)
+        fresh = self._maker.account(request, named)
         with self._offer(request, fresh, admission.lifetime_of(app, request.lifetime_s)) as offer:
             if app.push_privacy == "encrypted":
                 offer.payload_key = Secret(token(self._entropy, PAYLOAD_KEY_OCTETS))

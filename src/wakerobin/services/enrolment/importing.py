@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from wakerobin.core.ids import Entropy, keyed_hash, token
-from wakerobin.core.values import Account, BindingState, Credentials, PushRegistration, Secret, Transport
+from wakerobin.core.values import Account, BindingState, Credentials, PushRegistration, Secret
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import AppOptions
 from wakerobin.ports.store import Store, Transaction, Trial
@@ -76,24 +76,19 @@ class Importing:
         app = self._apps.get(request.app)
         if app is None:
             return Imported(Import.REFUSED, f"there is no app {request.app!r} in the configuration")
-        aor = admission.normal_aor(request.aor)
-        registrar = admission.normal_registrar(request.registrar)
-        transport = admission.transport_of(request.transport)
+        named = admission.named(request)
+        if isinstance(named, Refusal):
+            return _refused(named)
         unusable = refusal_of_targets(app, request.targets, lambda _endpoint: "")
-        for value in (aor, registrar, transport, unusable):
-            if isinstance(value, Refusal):
-                where = value.pointer.strip("/").replace("/", " ")
-                return Imported(Import.REFUSED, f"{where}: {value.detail}" if where else value.detail)
-        assert isinstance(aor, str)
-        assert isinstance(registrar, str)
-        assert isinstance(transport, Transport)
+        if unusable is not None:
+            return _refused(unusable)
         if not request.installation_id:
             # The same line has the same id, so that a file can be taken in again.
             first = request.targets[0].token.reveal()
-            digest = keyed_hash(self._key, "imported", request.app, aor, first)
+            digest = keyed_hash(self._key, "imported", request.app, named.aor, first)
             made = base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
             request = replace(request, installation_id=made)
-        return request, self._maker.account(request, aor, registrar, transport)
+        return request, self._maker.account(request, named)
 
     def _line(self, tx: Transaction, ready: tuple[EnrolRequest, Account] | Imported) -> Imported:
         if isinstance(ready, Imported):
@@ -145,3 +140,8 @@ class Importing:
         earlier = round(life.lifetime / SPREAD * share)
         next_at = life.next_at - earlier if life.next_at is not None else None
         tx.lives.update(replace(life, expires_at=life.expires_at - earlier, next_at=next_at))
+
+
+def _refused(refusal: Refusal) -> Imported:
+    where = refusal.pointer.strip("/").replace("/", " ")
+    return Imported(Import.REFUSED, f"{where}: {refusal.detail}" if where else refusal.detail)

@@ -12,12 +12,12 @@ from wakerobin.core.values import (
     Duration,
     PushRegistration,
     Secret,
-    Transport,
 )
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.store import Transaction
 from wakerobin.services import story
 from wakerobin.services.enrolment.access import secret_hash
+from wakerobin.services.enrolment.admission import Named
 from wakerobin.services.enrolment.requests import EnrolRequest
 from wakerobin.services.lives import Lives
 
@@ -35,18 +35,18 @@ class Maker:
         """Return the `+sip.instance` of an installation: a keyed hash, as its id never goes to a PBX."""
         return f"urn:uuid:{uuid_from(keyed_hash(self._key, 'sip-instance', installation_id))}"
 
-    def account(self, request: EnrolRequest, aor: str, registrar: str, transport: Transport) -> Account:
+    def account(self, request: EnrolRequest, named: Named) -> Account:
         """Return the account that a request describes, not yet stored."""
         now = self._clock.now()
-        user = aor.removeprefix("sip:").rpartition("@")[0]
+        user = named.aor.removeprefix("sip:").rpartition("@")[0]
         return Account(
-            slot=int.from_bytes(keyed_hash(b"slot", request.app, aor, size=8), "big") % SLOTS,
+            slot=int.from_bytes(keyed_hash(b"slot", request.app, named.aor, size=8), "big") % SLOTS,
             app=request.app,
-            aor=aor,
+            aor=named.aor,
             auth_user=request.auth_user or user,
-            registrar=registrar,
+            registrar=named.registrar,
             outbound_proxy=request.outbound_proxy,
-            transport=transport,
+            transport=named.transport,
             contact_user=token(self._entropy, 16),
             instance=f"urn:uuid:{uuid_from(self._entropy(16))}",
             state=BindingState.UNPROVEN,

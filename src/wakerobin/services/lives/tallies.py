@@ -46,10 +46,15 @@ def tally(tx: Transaction, registration: PushRegistration, name: Tally, now: int
     tx.tallies.add(registration.app, registration.platform.value, now // DAY, name.value, count)
 
 
+def first_day(now: int, days: int) -> int:
+    """Return the first of the last days, today among them, as days since 1970-01-01."""
+    return now // DAY - days + 1
+
+
 def last_days(tx: Transaction, now: int, days: int = _SHOWN_DAYS) -> dict[tuple[str, str, str], int]:
     """Return the counts of the last days by app, platform and name."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for row in tx.tallies.since(now // DAY - days + 1):
+    for row in tx.tallies.since(first_day(now, days)):
         found[row.app, row.platform, row.name] += row.count
     return dict(found)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from wakerobin.core.values import Ended, PushRegistration
+from wakerobin.core.values import Ended, Life, PushRegistration
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.store import Store
 from wakerobin.services.lives import Lives
+from wakerobin.services.lives.tallies import DAY, first_day, last_days
 from wakerobin.web.admin.inspection import Json
-
-DAY = 24 * 3600_000
 
 
 class Operations:
@@ -34,26 +33,23 @@ class Operations:
         found = self._find(public_id)
         if found is None:
             return None
-        life = await self._lives.extend(found.id, self._clock.now() + by_s * 1000)
-        return {"expires_at": life.expires_at} if life is not None and life.ended is None else None
+        return _end_of(await self._lives.extend(found.id, self._clock.now() + by_s * 1000))
 
     async def warn(self, public_id: str) -> Json | None:
         """Warn its user now, once. None: there is none living."""
         found = self._find(public_id)
         if found is None:
             return None
-        life = await self._lives.rewarn(found.id)
-        return {"expires_at": life.expires_at} if life is not None and life.ended is None else None
+        return _end_of(await self._lives.rewarn(found.id))
 
     def statistics(self, days: int) -> Json:
         """Return what became of lives in the last days, today among them, by app and platform."""
         now = self._clock.now()
-        first = now // DAY - days + 1
-        counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for row in self._store.read(lambda tx: tx.tallies.since(first)):
-            counts[row.app, row.platform][row.name] += row.count
+        counts: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+        for (app, platform, name), count in self._store.read(lambda tx: last_days(tx, now, days)).items():
+            counts[app, platform][name] = count
         return {
-            "since_at": first * DAY,
+            "since_at": first_day(now, days) * DAY,
             "lives": [
                 {"app": app, "platform": platform, "counts": dict(sorted(found.items()))}
                 for (app, platform), found in sorted(counts.items())
@@ -75,3 +71,7 @@ class Operations:
 
     def _find(self, public_id: str) -> PushRegistration | None:
         return self._store.read(lambda tx: tx.registrations.by_public_id(public_id))
+
+
+def _end_of(life: Life | None) -> Json | None:
+    return {"expires_at": life.expires_at} if life is not None and life.ended is None else None
