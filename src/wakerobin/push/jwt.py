@@ -11,12 +11,10 @@ import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from wakerobin import log
 from wakerobin.core.errors import ConfigurationError, StoreUnavailableError
@@ -24,6 +22,7 @@ from wakerobin.core.values import Secret
 from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.ports.options import MINUTE, SECOND, ApnsOptions
 from wakerobin.ports.store import Store, Transaction
+from wakerobin.push.pem import read_p256_key
 
 REFRESH_AFTER = 45 * MINUTE
 YOUNGEST_REPLACED = 20 * MINUTE
@@ -69,21 +68,7 @@ def read_signing_key(options: ApnsOptions, key: str) -> SigningKey:
 
 def _read_p8(file: str, key: str) -> ec.EllipticCurvePrivateKey:
     right = "it must be the AuthKey_….p8 file that Apple gave out for push notifications"
-    if not file:
-        raise ConfigurationError(f"{key} is empty; {right}")
-    try:
-        octets = Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{key}: {file} cannot be read ({error.strerror}); {right}") from None
-    try:
-        private = load_pem_private_key(octets, password=None)
-    except TypeError:
-        raise ConfigurationError(f"{key}: {file} is locked with a password; {right}, without one") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(f"{key}: {file} holds no private key in PEM; {right}") from None
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-        raise ConfigurationError(f"{key}: {file} holds another kind of key than P-256; {right}")
-    return private
+    return read_p256_key(file, key, right, unlocked=f"{right}, without one")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ Its answer is JSON, `{"code": …, "response": …}`, and the code counts, whate
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.pushes import Outcome, Unavailable
 from wakerobin.push.connection import Answer
 from wakerobin.push.retry_after import retry_after
+from wakerobin.push.verdict import accepted, gone, json_object, ours, refused, throttled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,50 +41,30 @@ class Verdict:
     why: str
 
 
-def _accepted(_: Facts) -> Outcome:
-    return Accepted()
-
-
-def _gone(facts: Facts) -> Outcome:
-    return TargetGone(facts.reason)
-
-
-def _throttled(facts: Facts) -> Outcome:
-    return Throttled(facts.reason, facts.retry_after)
-
-
 def _again(facts: Facts) -> Outcome:
     return Unavailable(facts.reason, facts.retry_after, processed=False)
 
 
-def _refused(facts: Facts) -> Outcome:
-    return Rejected(facts.reason)
-
-
-def _ours(facts: Facts) -> Outcome:
-    return Rejected(facts.reason, ours=True)
-
-
 VERDICTS: Final[dict[tuple[int, bool], Verdict]] = {
-    (404, True): Verdict(_gone, "the device token is dead"),
-    (404, False): Verdict(_ours, "nothing is there: the URL in the settings is wrong"),
-    (400, True): Verdict(_refused, "a required field is missing or wrong"),
-    (401, True): Verdict(_ours, "the app id is not served for us"),
-    (403, True): Verdict(_ours, "the app id is not served for us"),
-    (401, False): Verdict(_ours, "something in front of it wants to know who we are"),
-    (403, False): Verdict(_ours, "something in front of it keeps us out"),
+    (404, True): Verdict(gone, "the device token is dead"),
+    (404, False): Verdict(ours, "nothing is there: the URL in the settings is wrong"),
+    (400, True): Verdict(refused, "a required field is missing or wrong"),
+    (401, True): Verdict(ours, "the app id is not served for us"),
+    (403, True): Verdict(ours, "the app id is not served for us"),
+    (401, False): Verdict(ours, "something in front of it wants to know who we are"),
+    (403, False): Verdict(ours, "something in front of it keeps us out"),
     (408, False): Verdict(_again, "the request did not arrive in time"),
-    (429, True): Verdict(_throttled, "too many"),
-    (429, False): Verdict(_throttled, "too many"),
+    (429, True): Verdict(throttled, "too many"),
+    (429, False): Verdict(throttled, "too many"),
 }
 """By code, and whether the push server gave it itself."""
 BY_CLASS: Final[dict[int, Verdict]] = {
-    2: Verdict(_accepted, "taken"),
-    3: Verdict(_ours, "a redirect: it is not followed, the settings name the place"),
-    4: Verdict(_refused, "any other refusal is of this push, and not tried again"),
+    2: Verdict(accepted, "taken"),
+    3: Verdict(ours, "a redirect: it is not followed, the settings name the place"),
+    4: Verdict(refused, "any other refusal is of this push, and not tried again"),
     5: Verdict(_again, "trouble of theirs"),
 }
-UNKNOWN: Final = Verdict(_refused, "no code that anybody knows")
+UNKNOWN: Final = Verdict(refused, "no code that anybody knows")
 
 
 def judge(answer: Answer, now: int) -> Outcome:
@@ -97,11 +77,7 @@ def judge(answer: Answer, now: int) -> Outcome:
 
 
 def _code(body: bytes) -> int | None:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    code = value.get("code") if isinstance(value, dict) else None
+    code = json_object(body).get("code")
     if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) == 3:
         code = int(code)
     return code if isinstance(code, int) and 200 <= code <= 599 else None

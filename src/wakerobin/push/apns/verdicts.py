@@ -7,14 +7,14 @@ are in no row never end a target.
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.pushes import Accepted, Outcome, TargetGone, Throttled, Unavailable
 from wakerobin.push.connection import Answer
 from wakerobin.push.retry_after import retry_after
+from wakerobin.push.verdict import json_object, ours, refused, suspect, throttled
 
 
 class Consequence(enum.Enum):
@@ -69,22 +69,6 @@ def _gone(facts: Facts) -> Outcome:
     return TargetGone(facts.reason, gone_at=facts.timestamp)
 
 
-def _suspect(facts: Facts) -> Outcome:
-    return TargetGone(facts.reason, certain=False)
-
-
-def _ours(facts: Facts) -> Outcome:
-    return Rejected(facts.reason, ours=True)
-
-
-def _refused(facts: Facts) -> Outcome:
-    return Rejected(facts.reason)
-
-
-def _throttled(facts: Facts) -> Outcome:
-    return Throttled(facts.reason, facts.retry_after)
-
-
 def _too_many_tokens(facts: Facts) -> Outcome:
     return Throttled(facts.reason, facts.retry_after or TOKEN_UPDATES_PAUSE)
 
@@ -102,50 +86,50 @@ _LEAVE = Consequence.LEAVE_CONNECTION
 _SIGN = Consequence.SIGN_AGAIN
 
 VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
-    (400, "BadDeviceToken"): Verdict(_suspect, "dead, or a token of the other environment"),
-    (400, "DeviceTokenNotForTopic"): Verdict(_suspect, "dead, or our topic is another app's"),
-    (400, "BadTopic"): Verdict(_ours, "the topic in the settings is no bundle id"),
-    (400, "MissingTopic"): Verdict(_ours, "the key serves several topics and the settings name none"),
-    (400, "TopicDisallowed"): Verdict(_ours, "the key does not serve this topic"),
-    (403, "Forbidden"): Verdict(_ours, "the key may not do this"),
-    (400, "BadCollapseId"): Verdict(_refused, "a bug of ours: longer than 64 octets"),
-    (400, "BadExpirationDate"): Verdict(_refused, "a bug of ours: no number"),
-    (400, "BadMessageId"): Verdict(_refused, "a bug of ours: no UUID"),
-    (400, "BadPriority"): Verdict(_refused, "a bug of ours: not the priority of this push type"),
-    (400, "DuplicateHeaders"): Verdict(_refused, "a bug of ours"),
-    (400, "InvalidPushType"): Verdict(_refused, "a bug of ours"),
-    (400, "MissingDeviceToken"): Verdict(_refused, "a bug of ours: no token in the path"),
-    (400, "PayloadEmpty"): Verdict(_refused, "a bug of ours"),
-    (404, "BadPath"): Verdict(_refused, "a bug of ours, or the token has a character of paths in it"),
-    (405, "MethodNotAllowed"): Verdict(_refused, "a bug of ours"),
-    (413, "PayloadTooLarge"): Verdict(_refused, "a bug of ours: the limits are kept before sending"),
+    (400, "BadDeviceToken"): Verdict(suspect, "dead, or a token of the other environment"),
+    (400, "DeviceTokenNotForTopic"): Verdict(suspect, "dead, or our topic is another app's"),
+    (400, "BadTopic"): Verdict(ours, "the topic in the settings is no bundle id"),
+    (400, "MissingTopic"): Verdict(ours, "the key serves several topics and the settings name none"),
+    (400, "TopicDisallowed"): Verdict(ours, "the key does not serve this topic"),
+    (403, "Forbidden"): Verdict(ours, "the key may not do this"),
+    (400, "BadCollapseId"): Verdict(refused, "a bug of ours: longer than 64 octets"),
+    (400, "BadExpirationDate"): Verdict(refused, "a bug of ours: no number"),
+    (400, "BadMessageId"): Verdict(refused, "a bug of ours: no UUID"),
+    (400, "BadPriority"): Verdict(refused, "a bug of ours: not the priority of this push type"),
+    (400, "DuplicateHeaders"): Verdict(refused, "a bug of ours"),
+    (400, "InvalidPushType"): Verdict(refused, "a bug of ours"),
+    (400, "MissingDeviceToken"): Verdict(refused, "a bug of ours: no token in the path"),
+    (400, "PayloadEmpty"): Verdict(refused, "a bug of ours"),
+    (404, "BadPath"): Verdict(refused, "a bug of ours, or the token has a character of paths in it"),
+    (405, "MethodNotAllowed"): Verdict(refused, "a bug of ours"),
+    (413, "PayloadTooLarge"): Verdict(refused, "a bug of ours: the limits are kept before sending"),
     (400, "IdleTimeout"): Verdict(_again_soon, "this connection is over, the push is not", _LEAVE),
     (403, "ExpiredProviderToken"): Verdict(_again_soon, "a clock is wrong; the connection is wedged", _SIGN),
     (403, "UnrelatedKeyIdInToken"): Verdict(_again_soon, "the connection is bound to another key", _LEAVE),
-    (403, "InvalidProviderToken"): Verdict(_ours, "key, key id or team id do not fit together"),
-    (403, "MissingProviderToken"): Verdict(_ours, "something between us and Apple strips headers"),
-    (403, "BadCertificate"): Verdict(_ours, "a proxy between us and Apple presents one"),
-    (403, "BadCertificateEnvironment"): Verdict(_ours, "the certificate is for the other environment"),
-    (403, "BadEnvironmentKeyIdInToken"): Verdict(_ours, "the key is for the other environment"),
+    (403, "InvalidProviderToken"): Verdict(ours, "key, key id or team id do not fit together"),
+    (403, "MissingProviderToken"): Verdict(ours, "something between us and Apple strips headers"),
+    (403, "BadCertificate"): Verdict(ours, "a proxy between us and Apple presents one"),
+    (403, "BadCertificateEnvironment"): Verdict(ours, "the certificate is for the other environment"),
+    (403, "BadEnvironmentKeyIdInToken"): Verdict(ours, "the key is for the other environment"),
     (410, "Unregistered"): Verdict(_gone, "no longer active since the timestamp"),
     (410, "ExpiredToken"): Verdict(_gone, "the token has expired"),
     (429, "TooManyProviderTokenUpdates"): Verdict(_too_many_tokens, "this connection saw several", _LEAVE),
-    (429, "TooManyRequests"): Verdict(_throttled, "too many to this device, not over this connection"),
+    (429, "TooManyRequests"): Verdict(throttled, "too many to this device, not over this connection"),
     (500, "InternalServerError"): Verdict(_again_later, "Apple's trouble"),
     (503, "ServiceUnavailable"): Verdict(_again_later, "Apple's trouble"),
     (503, "Shutdown"): Verdict(_again_later, "this server of Apple's stops", _LEAVE),
 }
 
 BY_STATUS: Final[dict[int, Verdict]] = {
-    401: Verdict(_ours, "no reason of Apple's: a proxy wants to be asked first"),
-    403: Verdict(_ours, "whatever is forbidden, it is forbidden to this key"),
+    401: Verdict(ours, "no reason of Apple's: a proxy wants to be asked first"),
+    403: Verdict(ours, "whatever is forbidden, it is forbidden to this key"),
     408: Verdict(_again_soon, "a proxy's timeout: the request was not complete"),
-    429: Verdict(_throttled, "whatever there are too many of"),
+    429: Verdict(throttled, "whatever there are too many of"),
 }
 """For reasons in no row."""
 
 SERVER_ERROR: Final = Verdict(_again_later, "any other 5xx is theirs, as 500")
-UNKNOWN: Final = Verdict(_refused, "what nobody knows ends no target and is not tried again")
+UNKNOWN: Final = Verdict(refused, "what nobody knows ends no target and is not tried again")
 
 
 def judge(answer: Answer, now: int, *, is_call: bool = False) -> Judgement:
@@ -163,7 +147,7 @@ def _by_status(status: int) -> Verdict:
 
 
 def _facts(answer: Answer, now: int, *, is_call: bool) -> Facts:
-    body = _object(answer.body)
+    body = json_object(answer.body)
     reason = body.get("reason")
     return Facts(
         status=answer.status,
@@ -178,11 +162,3 @@ def _timestamp(value: object, now: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         return 0
     return min(value, now)  # Apple's clock may be a little ahead of ours
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.pushes import Accepted, Outcome, Throttled, Unavailable
 from wakerobin.push.connection import Answer
 from wakerobin.push.retry_after import retry_after
+from wakerobin.push.verdict import gone, json_object, ours, refused, suspect
 
 
 class Consequence(enum.Enum):
@@ -31,7 +32,7 @@ class Facts:
     """What an answer says. `retry_after` in milliseconds, 0 for unsaid."""
 
     status: int
-    code: str
+    reason: str
     """The code of FCM, else of Google's APIs, else the status."""
     has_fcm_code: bool = False
     names_token: bool = False
@@ -68,45 +69,29 @@ QUOTA_PAUSE: Final = 60_000
 """Google's pause after 429 without Retry-After."""
 
 
-def _gone(facts: Facts) -> Outcome:
-    return TargetGone(facts.code)
-
-
-def _suspect(facts: Facts) -> Outcome:
-    return TargetGone(facts.code, certain=False)
-
-
-def _ours(facts: Facts) -> Outcome:
-    return Rejected(facts.code, ours=True)
-
-
-def _refused(facts: Facts) -> Outcome:
-    return Rejected(facts.code)
-
-
 def _throttled(facts: Facts) -> Outcome:
-    return Throttled(facts.code, facts.retry_after or QUOTA_PAUSE)
+    return Throttled(facts.reason, facts.retry_after or QUOTA_PAUSE)
 
 
 def _again(facts: Facts) -> Outcome:
     # A call has no ten seconds; it is repeated once, by whoever carries it.
     wait = facts.retry_after or (0 if facts.is_call else FIRST_RETRY)
-    return Unavailable(facts.code, wait, processed=False)
+    return Unavailable(facts.reason, wait, processed=False)
 
 
 _TOKEN = Consequence.RENEW_TOKEN
 _TOKEN_FIELDS: Final = ("message.token", "message.fid")
 
 VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
-    (400, "INVALID_ARGUMENT of the token"): Verdict(_suspect, "no registration token, or cut short"),
-    (400, "INVALID_ARGUMENT"): Verdict(_refused, "a bug of ours: a field of the message"),
-    (401, "UNAUTHENTICATED"): Verdict(_ours, "the access token is refused, also a new one", _TOKEN),
-    (401, "THIRD_PARTY_AUTH_ERROR"): Verdict(_ours, "a key for Apple or the web in the Firebase console"),
-    (403, "SENDER_ID_MISMATCH"): Verdict(_suspect, "a token of another project, or our project is wrong"),
-    (403, "PERMISSION_DENIED"): Verdict(_ours, "the service account may not send for this project"),
-    (403, "SERVICE_DISABLED"): Verdict(_ours, "the Cloud Messaging API is off in this project"),
-    (404, "UNREGISTERED"): Verdict(_gone, "the app was removed, or was idle for 270 days"),
-    (404, "NOT_FOUND"): Verdict(_ours, "no such project: the token is not what was not found"),
+    (400, "INVALID_ARGUMENT of the token"): Verdict(suspect, "no registration token, or cut short"),
+    (400, "INVALID_ARGUMENT"): Verdict(refused, "a bug of ours: a field of the message"),
+    (401, "UNAUTHENTICATED"): Verdict(ours, "the access token is refused, also a new one", _TOKEN),
+    (401, "THIRD_PARTY_AUTH_ERROR"): Verdict(ours, "a key for Apple or the web in the Firebase console"),
+    (403, "SENDER_ID_MISMATCH"): Verdict(suspect, "a token of another project, or our project is wrong"),
+    (403, "PERMISSION_DENIED"): Verdict(ours, "the service account may not send for this project"),
+    (403, "SERVICE_DISABLED"): Verdict(ours, "the Cloud Messaging API is off in this project"),
+    (404, "UNREGISTERED"): Verdict(gone, "the app was removed, or was idle for 270 days"),
+    (404, "NOT_FOUND"): Verdict(ours, "no such project: the token is not what was not found"),
     (429, "QUOTA_EXCEEDED of the project"): Verdict(
         _throttled, "600,000 a minute for all apps of the project", Consequence.PAUSE_PROJECT
     ),
@@ -120,21 +105,21 @@ VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
 }
 
 BY_STATUS: Final[dict[int, Verdict]] = {
-    401: Verdict(_ours, "whatever else is wrong with who we are"),
-    403: Verdict(_ours, "whatever is forbidden, it is forbidden to this service account"),
-    404: Verdict(_ours, "nothing is there: the address in the settings is wrong"),
+    401: Verdict(ours, "whatever else is wrong with who we are"),
+    403: Verdict(ours, "whatever is forbidden, it is forbidden to this service account"),
+    404: Verdict(ours, "nothing is there: the address in the settings is wrong"),
     408: Verdict(_again, "a proxy's timeout: the request was not complete"),
     429: Verdict(_throttled, "whatever there are too many of"),
 }
 """For codes in no row."""
 
 SERVER_ERROR: Final = Verdict(_again, "any other 5xx is theirs, as 500")
-UNKNOWN: Final = Verdict(_refused, "what nobody knows ends no target and is not tried again")
+UNKNOWN: Final = Verdict(refused, "what nobody knows ends no target and is not tried again")
 
 
 def judge(answer: Answer, now: int, *, is_call: bool = False) -> Judgement:
     """Read an answer of FCM. Never raises, whatever the body holds; `now` is epoch milliseconds."""
-    body = _object(answer.body)
+    body = json_object(answer.body)
     if answer.status == 200:
         name = body.get("name")
         return Judgement(Accepted(name[:200] if isinstance(name, str) else ""))
@@ -149,13 +134,13 @@ def _by_status(status: int) -> Verdict:
 
 def _row(facts: Facts) -> str:
     """Return the key of the table: some codes mean two things."""
-    if facts.code == "INVALID_ARGUMENT" and facts.names_token:
+    if facts.reason == "INVALID_ARGUMENT" and facts.names_token:
         return "INVALID_ARGUMENT of the token"
-    if facts.code == "UNREGISTERED" and not facts.has_fcm_code:
+    if facts.reason == "UNREGISTERED" and not facts.has_fcm_code:
         return "NOT_FOUND"  # only FCM itself knows of devices
-    if facts.code == "QUOTA_EXCEEDED" and facts.quota:
+    if facts.reason == "QUOTA_EXCEEDED" and facts.quota:
         return f"QUOTA_EXCEEDED of the {facts.quota}"
-    return facts.code
+    return facts.reason
 
 
 def _facts(answer: Answer, body: dict[str, Any], now: int, *, is_call: bool) -> Facts:
@@ -163,11 +148,11 @@ def _facts(answer: Answer, body: dict[str, Any], now: int, *, is_call: bool) -> 
     error = error if isinstance(error, dict) else {}
     details = list(_details(error))
     fcm_code = next((_text(d.get("errorCode")) for d in details if _is(d, "firebase.fcm.v1.FcmError")), "")
-    reason = next((_text(d.get("reason")) for d in details if _is(d, "rpc.ErrorInfo")), "")
-    is_disabled = reason == "SERVICE_DISABLED"
+    info = next((_text(d.get("reason")) for d in details if _is(d, "rpc.ErrorInfo")), "")
+    is_disabled = info == "SERVICE_DISABLED"
     return Facts(
         status=answer.status,
-        code=fcm_code or (reason if is_disabled else _text(error.get("status"))) or f"status {answer.status}",
+        reason=fcm_code or (info if is_disabled else _text(error.get("status"))) or f"status {answer.status}",
         has_fcm_code=bool(fcm_code),
         names_token=bool(fcm_code) and _names_token(error, details),
         quota=_quota(details),
@@ -207,11 +192,3 @@ def _is(detail: dict[str, Any], type_: str) -> bool:
 
 def _text(value: object) -> str:
     return value[:100] if isinstance(value, str) else ""
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.pushes import Outcome, Unavailable
 from wakerobin.push.connection import Answer
 from wakerobin.push.retry_after import retry_after
+from wakerobin.push.verdict import accepted, gone, ours, refused, throttled
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,6 @@ class Verdict:
     why: str
 
 
-def _accepted(_: Facts) -> Outcome:
-    return Accepted()
-
-
-def _gone(facts: Facts) -> Outcome:
-    return TargetGone(facts.reason)
-
-
-def _throttled(facts: Facts) -> Outcome:
-    return Throttled(facts.reason, facts.retry_after)
-
-
 def _not_taken(facts: Facts) -> Outcome:
     return Unavailable(facts.reason, facts.retry_after, processed=False)
 
@@ -55,35 +44,27 @@ def _perhaps_taken(facts: Facts) -> Outcome:
     return Unavailable(facts.reason, facts.retry_after)
 
 
-def _refused(facts: Facts) -> Outcome:
-    return Rejected(facts.reason)
-
-
-def _ours(facts: Facts) -> Outcome:
-    return Rejected(facts.reason, ours=True)
-
-
 VERDICTS: Final[dict[int, Verdict]] = {
-    401: Verdict(_ours, "our signature is refused: the secrets differ"),
-    403: Verdict(_ours, "our signature is refused: the secrets differ"),
-    404: Verdict(_ours, "nothing is there: the URL in the settings is wrong"),
-    405: Verdict(_ours, "no POST is taken there: the URL in the settings is wrong"),
+    401: Verdict(ours, "our signature is refused: the secrets differ"),
+    403: Verdict(ours, "our signature is refused: the secrets differ"),
+    404: Verdict(ours, "nothing is there: the URL in the settings is wrong"),
+    405: Verdict(ours, "no POST is taken there: the URL in the settings is wrong"),
     408: Verdict(_not_taken, "the request did not arrive in time"),
-    410: Verdict(_gone, "the receiver says that this target is no more"),
+    410: Verdict(gone, "the receiver says that this target is no more"),
     425: Verdict(_not_taken, "too early in the connection"),
-    429: Verdict(_throttled, "too many"),
+    429: Verdict(throttled, "too many"),
     500: Verdict(_perhaps_taken, "it broke, before or after it took the push"),
     502: Verdict(_perhaps_taken, "a proxy in front of it lost it"),
     503: Verdict(_not_taken, "it is busy or being mended"),
     504: Verdict(_perhaps_taken, "a proxy in front of it had no answer in time"),
 }
 BY_CLASS: Final[dict[int, Verdict]] = {
-    2: Verdict(_accepted, "taken"),
-    3: Verdict(_ours, "a redirect: it is not followed, the settings name the place"),
-    4: Verdict(_refused, "any other refusal is of this push, and not tried again"),
+    2: Verdict(accepted, "taken"),
+    3: Verdict(ours, "a redirect: it is not followed, the settings name the place"),
+    4: Verdict(refused, "any other refusal is of this push, and not tried again"),
     5: Verdict(_perhaps_taken, "any other trouble is theirs, as 500"),
 }
-UNKNOWN: Final = Verdict(_refused, "no status of HTTP")
+UNKNOWN: Final = Verdict(refused, "no status of HTTP")
 
 
 def judge(answer: Answer, now: int) -> Outcome:

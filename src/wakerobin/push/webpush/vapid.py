@@ -13,19 +13,17 @@ from pathlib import Path
 from typing import Final
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Secret
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import HOUR, SECOND, WebPushOptions
+from wakerobin.push.pem import read_p256_key
 from wakerobin.push.webpush.encryption import base64url
 from wakerobin.push.webpush.ephemeral import KeyPair, make_key_pair
 
@@ -87,21 +85,7 @@ def make_key_file(file: Path) -> str:
 
 def _read_pem(file: str, key: str) -> KeyPair:
     right = "make one with `wakerobin push webpush-key APP --make FILE`"
-    if not file:
-        raise ConfigurationError(f"{key} is empty; {right}")
-    try:
-        octets = Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{key}: {file} cannot be read ({error.strerror}); {right}") from None
-    try:
-        private = load_pem_private_key(octets, password=None)
-    except TypeError:
-        raise ConfigurationError(f"{key}: {file} is locked with a password; store it without one") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(f"{key}: {file} holds no private key in PEM; {right}") from None
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-        raise ConfigurationError(f"{key}: {file} holds another kind of key than P-256; {right}")
-    return KeyPair.of(private)
+    return KeyPair.of(read_p256_key(file, key, right, unlocked="store it without one"))
 
 
 @dataclass(frozen=True, slots=True)

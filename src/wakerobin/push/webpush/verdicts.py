@@ -7,14 +7,14 @@ row never end a target.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Throttled, Unavailable
+from wakerobin.core.pushes import Outcome, Unavailable
 from wakerobin.push.connection import Answer
 from wakerobin.push.retry_after import retry_after
+from wakerobin.push.verdict import accepted, gone, json_object, ours, refused, suspect, throttled
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +50,6 @@ QUICK: Final = 250
 """Milliseconds until another try where that costs nobody anything."""
 
 
-def _accepted(_: Facts) -> Outcome:
-    return Accepted()
-
-
-def _gone(facts: Facts) -> Outcome:
-    return TargetGone(facts.reason)
-
-
-def _suspect(facts: Facts) -> Outcome:
-    return TargetGone(facts.reason, certain=False)
-
-
-def _ours(facts: Facts) -> Outcome:
-    return Rejected(facts.reason, ours=True)
-
-
-def _refused(facts: Facts) -> Outcome:
-    return Rejected(facts.reason)
-
-
-def _throttled(facts: Facts) -> Outcome:
-    return Throttled(facts.reason, facts.retry_after)
-
-
 def _again_soon(facts: Facts) -> Outcome:
     return Unavailable(facts.reason, facts.retry_after or QUICK, processed=False)
 
@@ -82,40 +58,40 @@ def _again_later(facts: Facts) -> Outcome:
     return Unavailable(facts.reason, facts.retry_after, processed=False)
 
 
-TOO_LARGE: Final = Verdict(_refused, "longer than this push service takes, even shortened")
+TOO_LARGE: Final = Verdict(refused, "longer than this push service takes, even shortened")
 
 VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
-    (200, ""): Verdict(_accepted, "some answer so instead of 201"),
-    (201, ""): Verdict(_accepted, "created (RFC 8030 5)"),
-    (202, ""): Verdict(_accepted, "taken, with a receipt to come"),
-    (204, ""): Verdict(_accepted, "taken, and nothing to say of it"),
-    (301, ""): Verdict(_suspect, "moved for good: a redirect could lead anywhere, the app has the new URL"),
-    (308, ""): Verdict(_suspect, "as 301"),
+    (200, ""): Verdict(accepted, "some answer so instead of 201"),
+    (201, ""): Verdict(accepted, "created (RFC 8030 5)"),
+    (202, ""): Verdict(accepted, "taken, with a receipt to come"),
+    (204, ""): Verdict(accepted, "taken, and nothing to say of it"),
+    (301, ""): Verdict(suspect, "moved for good: a redirect could lead anywhere, the app has the new URL"),
+    (308, ""): Verdict(suspect, "as 301"),
     (302, ""): Verdict(_again_later, "moved for now, and redirects are not followed"),
     (303, ""): Verdict(_again_later, "as 302"),
     (307, ""): Verdict(_again_later, "as 302"),
-    (400, ""): Verdict(_refused, "a bug of ours: a header or the encryption"),
-    (400, "BadDeviceToken"): Verdict(_suspect, "Apple: no subscription is behind this URL"),
-    (400, "BadWebPushTopic"): Verdict(_refused, "Apple: a bug of ours, the Topic"),
-    (400, "VapidPkHashMismatch"): Verdict(_suspect, "Apple: made with another key; lost, or ours changed"),
-    (401, ""): Verdict(_suspect, "another key's subscription, or our token is wrong", signs_again=True),
-    (401, "109"): Verdict(_suspect, "Mozilla: as 401 without a number", signs_again=True),
-    (401, "BadJwtToken"): Verdict(_ours, "Apple: as 403", signs_again=True),
-    (403, ""): Verdict(_suspect, "another key's subscription, or our token is wrong", signs_again=True),
-    (403, "BadJwtToken"): Verdict(_ours, "Apple: subject, clock or key of ours", signs_again=True),
-    (403, "ExpiredProviderToken"): Verdict(_ours, "Apple: a clock is wrong", signs_again=True),
-    (403, "VapidPkHashMismatch"): Verdict(_suspect, "Apple: made with another key; lost, or ours changed"),
-    (404, ""): Verdict(_gone, "no such subscription (RFC 8030 7.3: expired)"),
-    (405, ""): Verdict(_refused, "no push service answers so; this URL is none"),
-    (406, ""): Verdict(_throttled, "Microsoft: too many; it has no 429"),
+    (400, ""): Verdict(refused, "a bug of ours: a header or the encryption"),
+    (400, "BadDeviceToken"): Verdict(suspect, "Apple: no subscription is behind this URL"),
+    (400, "BadWebPushTopic"): Verdict(refused, "Apple: a bug of ours, the Topic"),
+    (400, "VapidPkHashMismatch"): Verdict(suspect, "Apple: made with another key; lost, or ours changed"),
+    (401, ""): Verdict(suspect, "another key's subscription, or our token is wrong", signs_again=True),
+    (401, "109"): Verdict(suspect, "Mozilla: as 401 without a number", signs_again=True),
+    (401, "BadJwtToken"): Verdict(ours, "Apple: as 403", signs_again=True),
+    (403, ""): Verdict(suspect, "another key's subscription, or our token is wrong", signs_again=True),
+    (403, "BadJwtToken"): Verdict(ours, "Apple: subject, clock or key of ours", signs_again=True),
+    (403, "ExpiredProviderToken"): Verdict(ours, "Apple: a clock is wrong", signs_again=True),
+    (403, "VapidPkHashMismatch"): Verdict(suspect, "Apple: made with another key; lost, or ours changed"),
+    (404, ""): Verdict(gone, "no such subscription (RFC 8030 7.3: expired)"),
+    (405, ""): Verdict(refused, "no push service answers so; this URL is none"),
+    (406, ""): Verdict(throttled, "Microsoft: too many; it has no 429"),
     (408, ""): Verdict(_again_soon, "a proxy's timeout: the request was not complete"),
-    (410, ""): Verdict(_gone, "the subscription is no more"),
-    (410, "Unregistered"): Verdict(_gone, "Apple: the subscription is no more"),
+    (410, ""): Verdict(gone, "the subscription is no more"),
+    (410, "Unregistered"): Verdict(gone, "Apple: the subscription is no more"),
     (413, ""): TOO_LARGE,
     (413, "104"): TOO_LARGE,
     (421, ""): Verdict(_again_soon, "this connection is not for that host"),
     (425, ""): Verdict(_again_soon, "too early in the TLS handshake for this server"),
-    (429, ""): Verdict(_throttled, "too many, to this subscription or from us"),
+    (429, ""): Verdict(throttled, "too many, to this subscription or from us"),
     (500, ""): Verdict(_again_later, "their trouble"),
     (502, ""): Verdict(_again_later, "trouble behind their proxy"),
     (503, ""): Verdict(_again_later, "their trouble; Mozilla: come back later (201)"),
@@ -124,9 +100,9 @@ VERDICTS: Final[dict[tuple[int, str], Verdict]] = {
     (507, ""): Verdict(_again_later, "no room there at present"),
 }
 
-SUCCESS: Final = Verdict(_accepted, "any other 2xx means that it was taken")
+SUCCESS: Final = Verdict(accepted, "any other 2xx means that it was taken")
 SERVER_ERROR: Final = Verdict(_again_later, "any other 5xx is theirs")
-UNKNOWN: Final = Verdict(_refused, "what nobody knows ends no target and is not tried again")
+UNKNOWN: Final = Verdict(refused, "what nobody knows ends no target and is not tried again")
 
 
 def judge(answer: Answer, now: int) -> Judgement:
@@ -152,12 +128,7 @@ def _other(status: int) -> Verdict:
 
 def _said(body: bytes) -> str:
     """Return Mozilla's number or Apple's word; nothing else of a body, which may repeat the endpoint."""
-    try:
-        value: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(value, dict):
-        return ""
+    value = json_object(body)
     number, word = value.get("errno"), value.get("reason")
     if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 1000:
         return str(number)
