@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from wakerobin.core.pushes import Lane, Outcome, PushMessage, Unavailable
+from wakerobin.core.pushes import Outcome, PushMessage, Unavailable
 from wakerobin.ports.push import always_wanted
 from wakerobin.push.connection import Answer, Pool, PoolOptions, Request, Result, Surroundings
 from wakerobin.push.place import Place
-from wakerobin.push.sending import OnOutcome, outcome_of
+from wakerobin.push.sending import OnOutcome, Wish, outcome_of
 
 CALL_TRY_S: Final = 2.0
 """A server that takes longer to answer a call's push is asked again."""
@@ -70,7 +70,7 @@ class PostingService:
         is_wanted: Callable[[], bool] = always_wanted,
     ) -> PostingAttempt:
         """As `send`, without awaiting: a call is on the wire when this returns, if a connection is free."""
-        attempt = PostingAttempt(self, message, deadline, on_outcome, is_wanted)
+        attempt = PostingAttempt(self, Wish(message, deadline, on_outcome, is_wanted))
         letter = self._write(message, self._around.clock.now())
         if isinstance(letter, Letter):
             attempt.start(letter)
@@ -99,31 +99,18 @@ class PostingAttempt:
     """One push on its way. A call's is tried again when nobody answers in two seconds."""
 
     __slots__ = (
-        "_deadline",
-        "_is_wanted",
         "_is_withdrawn",
         "_letter",
-        "_message",
-        "_on_outcome",
         "_request",
         "_service",
         "_tries",
         "_was_sent",
+        "_wish",
     )
 
-    def __init__(
-        self,
-        service: PostingService,
-        message: PushMessage,
-        deadline: float,
-        on_outcome: OnOutcome,
-        is_wanted: Callable[[], bool],
-    ) -> None:
+    def __init__(self, service: PostingService, wish: Wish) -> None:
         self._service = service
-        self._message = message
-        self._deadline = deadline
-        self._on_outcome = on_outcome
-        self._is_wanted = is_wanted
+        self._wish = wish
         self._letter = Letter((), b"")
         self._request: Request | None = None
         self._is_withdrawn = False
@@ -143,35 +130,27 @@ class PostingAttempt:
 
     def _send(self) -> None:
         self._tries += 1
-        is_call = self._message.lane is Lane.CALLS
-        deadline = self._deadline
-        if is_call:
+        deadline = self._wish.deadline
+        if self._wish.is_call:
             deadline = min(deadline, self._service.monotonic() + CALL_TRY_S)
-        self._request = Request(
-            headers=self._service.place.post(*self._letter.fields),
-            body=self._letter.body,
-            deadline=deadline,
-            on_done=self._done,
-            is_urgent=is_call,
-            may_repeat=is_call,  # the receiver knows a call again by its id
-            is_wanted=None if is_call else self._is_wanted,
-        )
+        headers = self._service.place.post(*self._letter.fields)
+        self._request = self._wish.request(headers, self._letter.body, self._done, deadline=deadline)
         self._service.submit(self._request)
 
     def _done(self, result: Result) -> None:
         if isinstance(result, Answer):
-            self._on_outcome(self._service.outcome(result))
+            self._wish.on_outcome(self._service.outcome(result))
             return
         self._was_sent = self._was_sent or result.processed is None
         if self._may_try_again():
             self._send()
         else:
-            self._on_outcome(Unavailable(result.reason, processed=None if self._was_sent else False))
+            self._wish.on_outcome(Unavailable(result.reason, processed=None if self._was_sent else False))
 
     def _may_try_again(self) -> bool:
         return (
-            self._message.lane is Lane.CALLS
+            self._wish.is_call
             and not self._is_withdrawn
             and self._tries < MOST_CALL_TRIES
-            and self._service.monotonic() < self._deadline
+            and self._service.monotonic() < self._wish.deadline
         )

@@ -36,7 +36,7 @@ from wakerobin.push.connection import (
 )
 from wakerobin.push.jwt import TeamToken
 from wakerobin.push.reporting import line_reporter
-from wakerobin.push.sending import OnOutcome, outcome_of
+from wakerobin.push.sending import OnOutcome, Wish, outcome_of
 
 PRODUCTION_HOST: Final = "api.push.apple.com"
 SANDBOX_HOST: Final = "api.sandbox.push.apple.com"
@@ -134,7 +134,7 @@ class ApnsService:
 
         Bulk is asked `is_wanted` when its turn has come: pacing may have held it for seconds.
         """
-        attempt = ApnsAttempt(self, message, deadline, on_outcome, is_wanted)
+        attempt = ApnsAttempt(self, Wish(message, deadline, on_outcome, is_wanted))
         refusal = self._refusal(message)
         if refusal is not None:
             on_outcome(refusal)
@@ -200,29 +200,16 @@ class ApnsAttempt:
     """One push on its way, through one environment of Apple's or both."""
 
     __slots__ = (
-        "_deadline",
-        "_is_wanted",
         "_is_withdrawn",
-        "_message",
-        "_on_outcome",
         "_pool",
         "_request",
         "_service",
+        "_wish",
     )
 
-    def __init__(
-        self,
-        service: ApnsService,
-        message: PushMessage,
-        deadline: float,
-        on_outcome: OnOutcome,
-        is_wanted: Callable[[], bool],
-    ) -> None:
+    def __init__(self, service: ApnsService, wish: Wish) -> None:
         self._service = service
-        self._message = message
-        self._deadline = deadline
-        self._on_outcome = on_outcome
-        self._is_wanted = is_wanted
+        self._wish = wish
         self._pool: Pool | None = None
         self._request: Request | None = None
         self._is_withdrawn = False
@@ -230,28 +217,23 @@ class ApnsAttempt:
     def start(self, body: bytes, pools: list[Pool]) -> None:
         """Send it over the first pool, and over the next if its environment does not know the device."""
         pool, *others = pools
-        is_call = self._message.lane is Lane.CALLS
 
         def on_done(result: Result) -> None:
-            outcome = self._service.outcome(pool, self._message, result)
+            outcome = self._service.outcome(pool, self._wish.message, result)
             is_elsewhere = others and isinstance(outcome, TargetGone) and outcome.reason == "BadDeviceToken"
             if is_elsewhere and self._is_withdrawn:
-                self._on_outcome(Unavailable("withdrawn", processed=False))
+                self._wish.on_outcome(Unavailable("withdrawn", processed=False))
             elif is_elsewhere:
                 self.start(body, others)
             else:
-                self._on_outcome(outcome)
+                self._wish.on_outcome(outcome)
 
         self._pool = pool
-        self._request = Request(
-            headers=self._service.headers(self._message, pool),
-            body=body,
-            deadline=self._deadline,
-            on_done=on_done,
-            is_urgent=is_call,
-            may_repeat=is_call,  # the app knows a call again by its id
-            is_on_trial=is_call and self._service.is_on_trial(self._message.target),
-            is_wanted=None if is_call else self._is_wanted,
+        self._request = self._wish.request(
+            self._service.headers(self._wish.message, pool),
+            body,
+            on_done,
+            is_on_trial=self._wish.is_call and self._service.is_on_trial(self._wish.message.target),
         )
         pool.submit(self._request)
 

@@ -36,7 +36,7 @@ from wakerobin.push.fcm.pacing import ProjectPace
 from wakerobin.push.fcm.verdicts import Consequence, Judgement, judge
 from wakerobin.push.place import Place
 from wakerobin.push.reporting import line_reporter
-from wakerobin.push.sending import OnOutcome, outcome_of
+from wakerobin.push.sending import OnOutcome, Wish, outcome_of
 
 _CAN_WAIT: Final = frozenset((PushType.RENEW, PushType.EXPIRED, PushType.STILL_REACHABLE))
 """What no one waits for, and what may go out in crowds. A warning has its time, a missed call its reader."""
@@ -94,7 +94,7 @@ class FcmService:
         What is no call may have to wait for a quota, or for the quarter hour to be over: then it ends
         at once, as Throttled.
         """
-        attempt = FcmAttempt(self, message, deadline, on_outcome, is_wanted)
+        attempt = FcmAttempt(self, Wish(message, deadline, on_outcome, is_wanted))
         now = self._around.clock.now()
         refusal, body = self._refusal(message), None
         if refusal is None:
@@ -160,29 +160,16 @@ class FcmAttempt:
 
     __slots__ = (
         "_body",
-        "_deadline",
         "_has_renewed",
-        "_is_wanted",
         "_is_withdrawn",
-        "_message",
-        "_on_outcome",
         "_request",
         "_service",
+        "_wish",
     )
 
-    def __init__(
-        self,
-        service: FcmService,
-        message: PushMessage,
-        deadline: float,
-        on_outcome: OnOutcome,
-        is_wanted: Callable[[], bool],
-    ) -> None:
+    def __init__(self, service: FcmService, wish: Wish) -> None:
         self._service = service
-        self._message = message
-        self._deadline = deadline
-        self._on_outcome = on_outcome
-        self._is_wanted = is_wanted
+        self._wish = wish
         self._body = b""
         self._request: Request | None = None
         self._is_withdrawn = False
@@ -195,7 +182,7 @@ class FcmAttempt:
         if token is not None:
             self._send(token)
         else:
-            self._service.access.wait(self._deadline, self._go_on, hurry=self._is_call)
+            self._service.access.wait(self._wish.deadline, self._go_on, hurry=self._wish.is_call)
 
     def withdraw(self) -> None:
         """Do not send it, nor send it again."""
@@ -203,42 +190,30 @@ class FcmAttempt:
         if self._request is not None:
             self._service.withdraw(self._request)
 
-    @property
-    def _is_call(self) -> bool:
-        return self._message.lane is Lane.CALLS
-
     def _go_on(self, token: str | Trouble) -> None:
         if self._is_withdrawn:
-            self._on_outcome(Unavailable("withdrawn", processed=False))
+            self._wish.on_outcome(Unavailable("withdrawn", processed=False))
         elif isinstance(token, str):
             self._send(token)
         else:
-            self._on_outcome(token)
+            self._wish.on_outcome(token)
 
     def _send(self, token: str) -> None:
         def on_done(result: Result) -> None:
             self._done(result, token)
 
-        self._request = Request(
-            headers=self._service.headers(token),
-            body=self._body,
-            deadline=self._deadline,
-            on_done=on_done,
-            is_urgent=self._is_call,
-            may_repeat=self._is_call,  # the app knows a call again by its id
-            is_wanted=None if self._is_call else self._is_wanted,
-        )
+        self._request = self._wish.request(self._service.headers(token), self._body, on_done)
         self._service.submit(self._request)
 
     def _done(self, result: Result, token: str) -> None:
-        judgement = self._service.judge(result, self._message)
+        judgement = self._service.judge(result, self._wish.message)
         if judgement.consequence is Consequence.RENEW_TOKEN and not self._has_renewed:
             self._has_renewed = True
             self._service.access.is_refused(token)
             if self._service.access.current() != token and not self._is_withdrawn:
                 self.start(self._body)
                 return
-        self._on_outcome(judgement.outcome)
+        self._wish.on_outcome(judgement.outcome)
 
 
 def _device(message: PushMessage) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 
 from wakerobin import log, metrics
 from wakerobin.core.addresses import DestinationPolicy
-from wakerobin.core.pushes import Lane, Outcome, PushMessage, Rejected, TargetGone, Unavailable
+from wakerobin.core.pushes import Outcome, PushMessage, Rejected, TargetGone, Unavailable
 from wakerobin.core.values import SILENCE, Provider, Silence
 from wakerobin.ports.options import WebPushOptions
 from wakerobin.ports.push import always_wanted
@@ -30,7 +30,7 @@ from wakerobin.push.connection import (
     client_context,
 )
 from wakerobin.push.reporting import line_reporter
-from wakerobin.push.sending import OnOutcome, outcome_of
+from wakerobin.push.sending import OnOutcome, Wish, outcome_of
 from wakerobin.push.webpush import notification
 from wakerobin.push.webpush.encryption import SALT_OCTETS, SubscriptionKeys, encrypt, padding
 from wakerobin.push.webpush.endpoint import Endpoint, read_endpoint
@@ -94,7 +94,7 @@ class WebPushService:
         is_wanted: Callable[[], bool] = always_wanted,
     ) -> WebPushAttempt:
         """As `send`, without awaiting. What would show nothing to a browser is not sent."""
-        attempt = WebPushAttempt(self, message, deadline, on_outcome, is_wanted)
+        attempt = WebPushAttempt(self, Wish(message, deadline, on_outcome, is_wanted))
         if self._must_show(message):
             metrics.PUSHES_SHOWING_NOTHING.labels(message.type.value).inc()
             _log.error("push_shows_nothing", type=message.type.value, push=message.id)
@@ -149,29 +149,16 @@ class WebPushAttempt:
     """One push on its way; a push service that finds it too large is given a shorter one, once."""
 
     __slots__ = (
-        "_deadline",
-        "_is_wanted",
         "_is_withdrawn",
-        "_message",
-        "_on_outcome",
         "_pool",
         "_request",
         "_service",
+        "_wish",
     )
 
-    def __init__(
-        self,
-        service: WebPushService,
-        message: PushMessage,
-        deadline: float,
-        on_outcome: OnOutcome,
-        is_wanted: Callable[[], bool],
-    ) -> None:
+    def __init__(self, service: WebPushService, wish: Wish) -> None:
         self._service = service
-        self._message = message
-        self._deadline = deadline
-        self._on_outcome = on_outcome
-        self._is_wanted = is_wanted
+        self._wish = wish
         self._is_withdrawn = False
         self._pool: Pool | None = None
         self._request: Request | None = None
@@ -184,28 +171,19 @@ class WebPushAttempt:
         def on_done(result: Result) -> None:
             may_try = is_first and not self._is_withdrawn
             if may_try and isinstance(result, Answer) and is_too_large(result):
-                shorter = self._service.shorter(self._message, plaintext)
+                shorter = self._service.shorter(self._wish.message, plaintext)
                 if shorter is not None:
                     self._send(endpoint, keys, shorter, is_first=False)
                     return
-            self._on_outcome(self._service.outcome(endpoint, result))
+            self._wish.on_outcome(self._service.outcome(endpoint, result))
 
         pool = self._service.pool(endpoint)
         if pool is None:
-            self._on_outcome(Unavailable("too many push services at once", processed=False))
+            self._wish.on_outcome(Unavailable("too many push services at once", processed=False))
             return
-        is_call = self._message.lane is Lane.CALLS
         pad = padding(len(plaintext)) if is_first else 0  # too long is worse than telling
-        headers, body = self._service.request(self._message, endpoint, keys, plaintext, pad)
-        self._request = Request(
-            headers=headers,
-            body=body,
-            deadline=self._deadline,
-            on_done=on_done,
-            is_urgent=is_call,
-            may_repeat=is_call,  # the app knows a call again by its id
-            is_wanted=None if is_call else self._is_wanted,
-        )
+        headers, body = self._service.request(self._wish.message, endpoint, keys, plaintext, pad)
+        self._request = self._wish.request(headers, body, on_done)
         self._pool = pool
         pool.submit(self._request)
 
