@@ -108,6 +108,11 @@ class OutageWorld(CutWorld):
         self.phones.append(phone)
         return phone
 
+    def stick(self, *, is_stuck: bool) -> None:
+        """Let the database be locked, or full, or no more."""
+        assert isinstance(self.store, StoreInTrouble)
+        self.store.is_stuck = is_stuck
+
     async def down(self, until: int) -> None:
         """Kill the server, and start it again then."""
         await self.stop()

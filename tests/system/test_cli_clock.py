@@ -21,7 +21,7 @@ async def ran_ahead(folder: Path, milliseconds: int) -> None:
     """Leave what a server leaves whose clock was that far ahead."""
     clock = ManualClock(round(time.time() * 1000) + milliseconds)
     store = open_store(StoreOptions(), folder / "data", folder / "config" / "vault.key", clock)
-    await store.transact(ClockGuard(clock).save)
+    await store.transact(lambda tx: ClockGuard(clock).save(tx.kept))
     await store.close()
 
 

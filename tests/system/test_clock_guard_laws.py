@@ -17,24 +17,17 @@ SMALL = st.integers(-LIMIT + SECOND, LIMIT - SECOND)
 LARGE = st.one_of(st.integers(LIMIT + SECOND, 400 * DAY), st.integers(-400 * DAY, -LIMIT - SECOND))
 
 
-class Kept:
-    """The part of a transaction that the guard uses."""
-
-    def __init__(self) -> None:
-        self.kept = MemoryKept(Tables())
-
-
 class GuardedClock(RuleBasedStateMachine):
     """`self.off` is by how much the wall clock is away from where it was last believed."""
 
     @initialize()
     def begin(self) -> None:
         self.clock = ManualClock()
-        self.kept = Kept()
+        self.kept = MemoryKept(Tables())
         self.guard = ClockGuard(self.clock, LIMIT)
         self.off = 0
         self.before = self.guard.now()
-        self.guard.save(self.kept)  # type: ignore[arg-type]  # only what is kept is asked for
+        self.guard.save(self.kept)
 
     @rule(by=st.integers(0, 10 * DAY))
     def time_passes(self, by: int) -> None:
@@ -63,7 +56,7 @@ class GuardedClock(RuleBasedStateMachine):
         was_doubtful = self.guard.is_doubtful
         self.guard.follow()
         assert self.guard.is_doubtful is was_doubtful
-        self.guard.save(self.kept)  # type: ignore[arg-type]
+        self.guard.save(self.kept)
         if not was_doubtful:
             self.off = 0
             self.before = self.guard.now()
@@ -74,7 +67,7 @@ class GuardedClock(RuleBasedStateMachine):
         assert self.guard.now() == self.clock.now()
         self.off = 0
         self.before = self.guard.now()
-        self.guard.save(self.kept)  # type: ignore[arg-type]
+        self.guard.save(self.kept)
 
     @rule()
     def the_dates_of_others_agree(self) -> None:
@@ -96,12 +89,12 @@ class GuardedClock(RuleBasedStateMachine):
 
     @rule(down=st.integers(0, 30 * DAY))
     def a_kill_and_a_restart(self, down: int) -> None:
-        self.guard.save(self.kept)  # type: ignore[arg-type]
+        self.guard.save(self.kept)
         was_doubtful, believed = self.guard.is_doubtful, self.guard.now()
         wall = self.clock.now()
         self.clock.advance(down)
         self.guard = ClockGuard(self.clock, LIMIT)
-        self.guard.restore(self.kept)  # type: ignore[arg-type]
+        self.guard.restore(self.kept)
         assert self.guard.now() >= believed - LIMIT, "time does not go back"
         if was_doubtful and wall > believed:
             assert self.guard.is_doubtful, "a jump ahead is not believed for having been slept over"
@@ -111,7 +104,7 @@ class GuardedClock(RuleBasedStateMachine):
             self.guard.confirm()
         self.off = 0
         self.guard.follow()
-        self.guard.save(self.kept)  # type: ignore[arg-type]
+        self.guard.save(self.kept)
         self.before = self.guard.now()
 
     @invariant()

@@ -109,10 +109,10 @@ async def down_for_a_month(world: OutageWorld) -> None:
 async def database_locked(world: OutageWorld) -> None:
     phone = await begun(world)
     await world.run_until(phone.end - 13 * HOUR)
-    world.store.is_stuck = True  # type: ignore[attr-defined]  # a store that can be
+    world.stick(is_stuck=True)
     await world.run_until(phone.end - 9 * HOUR)
     assert world.warned(phone) == []
-    world.store.is_stuck = False  # type: ignore[attr-defined]
+    world.stick(is_stuck=False)
     await ended(world, phone)
     assert len(world.warned(phone)) == 2
     assert [up - down for down, up in world.rooms.lives.downtime.gaps if up - down > HOUR]
@@ -121,11 +121,11 @@ async def database_locked(world: OutageWorld) -> None:
 async def database_full(world: OutageWorld) -> None:
     phone = await begun(world)
     await world.run_until(phone.end - 13 * HOUR)
-    world.store.is_stuck = True  # type: ignore[attr-defined]
+    world.stick(is_stuck=True)
     with pytest.raises(StoreUnavailableError):
         await world.use(phone, "renewal-push")
     await world.run_until(phone.end - 12 * HOUR + 30 * MINUTE)
-    world.store.is_stuck = False  # type: ignore[attr-defined]
+    world.stick(is_stuck=False)
     await world.use(phone, "renewal-push")
     await world.run_until(phone.end)
     assert world.warned(phone) == []

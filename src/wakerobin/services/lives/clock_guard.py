@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from wakerobin.ports.clock import Clock
-from wakerobin.ports.store import Transaction
+from wakerobin.ports.store import Kept
 
 STEP_LIMIT = 5 * 60_000
 AGREEMENT = 10 * 60_000
@@ -89,7 +89,7 @@ class ClockGuard:
             self._agreed_at = now_s
         self.has_agreed = (now_s - self._agreed_at) * 1000 >= AGREEMENT
 
-    def save(self, tx: Transaction) -> None:
+    def save(self, kept: Kept) -> None:
         """Keep what the next run has to know; to be done each minute, and where a doubt began."""
         mono, offset, window = self._clock.monotonic() * 1000, self._offset(), self._window
         low, high = window.low, math.inf
@@ -102,14 +102,14 @@ class ClockGuard:
             "high": None if math.isinf(high) else round(high + mono),
             "believed": self.now(),
         }
-        tx.kept.put(_NAME, json.dumps(value).encode())
+        kept.put(_NAME, json.dumps(value).encode())
 
-    def restore(self, tx: Transaction) -> None:
+    def restore(self, kept: Kept) -> None:
         """Take up what the last run kept: time cannot have gone back, and a doubt outlives a restart."""
-        kept = tx.kept.get(_NAME)
-        if kept is None:
+        found = kept.get(_NAME)
+        if found is None:
             return
-        value = json.loads(kept)
+        value = json.loads(found)
         mono = self._clock.monotonic() * 1000
         high = math.inf if value["high"] is None else value["high"] - mono
         self._window = Window(value["low"] - mono, high, value["believed"] - mono)

@@ -173,7 +173,7 @@ class Deciding:
 
     def _hold(self, tx: Transaction, registration_id: int) -> None:
         tx.held_uses.add(registration_id)
-        self.clock.save(tx)  # a kill right now must not make the next run believe this clock
+        self.clock.save(tx.kept)  # a kill right now must not make the next run believe this clock
 
 
 def _without_an_end(before: Life, renewed: Life) -> Life:

@@ -27,7 +27,7 @@ class Doubt:
 
     async def start(self) -> None:
         """Take up what the last run knew of the clock. To be awaited before any life is looked at."""
-        self._store.read(self._clock.restore)
+        self._store.read(lambda tx: self._clock.restore(tx.kept))
         self._is_told = self._store.read(lambda tx: any(one.name == ALARM for one in tx.alarms.all()))
         await self.look()
 
@@ -63,7 +63,7 @@ class Doubt:
     async def beat(self) -> None:
         """Keep where the clock stands, and follow its drift; once a minute."""
         self._clock.follow()
-        await self._store.transact(self._clock.save)
+        await self._store.transact(lambda tx: self._clock.save(tx.kept))
 
     async def _believe(self) -> None:
         """Go by the clock again. What it went ahead was an outage: nobody could use that time."""
@@ -71,7 +71,7 @@ class Doubt:
         self._clock.confirm()
         now = self._clock.now()
         await self._deciding.downtime.skip(before, now)
-        await self._store.transact(self._clock.save)
+        await self._store.transact(lambda tx: self._clock.save(tx.kept))
 
     async def _tell(self) -> None:
         clock = self._clock
@@ -83,7 +83,7 @@ class Doubt:
         )
 
         def work(tx: Transaction) -> None:
-            clock.save(tx)
+            clock.save(tx.kept)
             tx.alarms.put(Alarm(ALARM, clock.now(), words))
 
         await self._store.transact(work)
@@ -91,5 +91,5 @@ class Doubt:
         _log.error("clock_in_doubt", step_s=round(step / 1000), shows=moment(clock.wall()))
 
     def _over(self, tx: Transaction) -> None:
-        self._clock.save(tx)
+        self._clock.save(tx.kept)
         tx.alarms.clear(ALARM)

@@ -165,13 +165,6 @@ class Lives:
             metrics.LIVES_ENDED.labels(reason.value).inc()
         return life
 
-    def end_in(self, tx: Transaction, registration_id: int, reason: Ended, now: int) -> Life | None:
-        """End a life now, inside a transaction of the caller's; an ended one stays as it ended."""
-        registration = tx.registrations.get(registration_id)
-        if registration is None:
-            return None
-        return self._deciding.apply(now)(tx, registration, Cease(reason))
-
     async def extend(self, registration_id: int, expires_at: int) -> Life | None:
         """Let it live until then, as the operator wants; never shorter than it would. None: there is none."""
         return await self._applied(registration_id, Extend(expires_at))
