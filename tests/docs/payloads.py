@@ -57,6 +57,8 @@ MEANING: Final = {
     PushType.CALL: "Somebody calls: report it, register, and hold `GET …/calls/{call_id}?wait=30`.",
     PushType.CALL_OVER: "The call rings no more: stop ringing. `state` says how it ended.",
     PushType.MISSED_CALL: "Nobody took a call. `count`: how many since a user last had the app open.",
+    PushType.MESSAGE: "A message waits: `GET …/messages`, or register and get it by SIP. `from`: who wrote.",
+    PushType.MWI: "The mailbox of the account has changed: `new` and `old` messages, where the PBX counts.",
     PushType.RENEW: "Shows nothing: renew with cause `renewal-push`.",
     PushType.EXPIRY_WARNING: "Renew, and show it where that failed. `life.expires_at`: the announced end.",
     PushType.EXPIRED: "The push registration has expired: enrol again when the user opens the app.",
@@ -94,10 +96,11 @@ _LIFE: Final = Life(
     lifetime=Duration(7 * DAY),
     renewed_at=END - 7 * DAY,
 )
+_BEN: Final = {"uri": "sip:+4930123456@pbx.example", "number": "+4930123456", "name": "Ben"}
 _DETAILS: Final = CallDetails(
     call_id="5f0c2a1e-8d1b-8c55-a3f7-0d9e8b7a6c5d",
     sip_call_id="843817637684230@998sdasdh09",
-    caller={"uri": "sip:+4930123456@pbx.example", "number": "+4930123456", "name": "Ben"},
+    caller=_BEN,
     api="https://push.example.com",
 )
 _STAGES: Final = {
@@ -108,11 +111,15 @@ _STAGES: Final = {
 _SAID: Final[dict[PushType, dict[str, Any]]] = {
     PushType.EXPIRY_WARNING: {"announced_at": END, "lead": 12 * HOUR},
     PushType.MISSED_CALL: {"caller": "Ben", "count": 2},
+    PushType.MESSAGE: {"message_id": "0f9d8e7b-6a3f-8c7e-9f00-2b7a1c4d5e6f", "from": _BEN, "caller": "Ben"},
+    PushType.MWI: {"waiting": True, "new": 2, "old": 1, "count": 2},
     PushType.REGISTRATION_TROUBLE: {"cause": "refused", "ended": False},
     PushType.VERIFY: {"nonce": "q1w2e3r4t5y6u7i8o9p0aQ"},
 }
 _OF_USE_MS: Final = {
     PushType.MISSED_CALL: 7 * DAY,
+    PushType.MESSAGE: 7 * DAY,
+    PushType.MWI: 7 * DAY,
     PushType.EXPIRED: 28 * DAY,
     PushType.CREDENTIALS_NEEDED: DAY,
     PushType.VERIFY: DAY,

@@ -81,6 +81,19 @@ def test_missed_calls_are_counted() -> None:
     assert "Badge" not in posted(to(PushType.MISSED_CALL, payload={"count": "3"}))
 
 
+def test_a_message_is_told_of_by_its_sender_and_a_mailbox_by_its_number() -> None:
+    said = {"message_id": "m-1", "from": CALLER}
+    body = posted(to(PushType.MESSAGE, payload=said, text="New message from Alice."))
+    assert (body["verb"], body["Id"], body["Message"]) == (
+        "NotifyTextMessage",
+        "m-1",
+        "New message from Alice.",
+    )
+    assert (body["UserName"], body["UserDisplayName"]) == ("+49301234", "Alice")
+    mailbox = posted(to(PushType.MWI, text="2 new voice messages.", badge=2))
+    assert (mailbox["verb"], mailbox["Badge"]) == ("NotifyGenericTextMessage", 2)
+
+
 @pytest.mark.parametrize(
     "type_", [type_ for type_, verb in VERBS.items() if verb == "NotifyGenericTextMessage"]
 )

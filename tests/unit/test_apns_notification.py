@@ -33,6 +33,8 @@ ROWS = [
     (PushType.EXPIRY_WARNING, "alert", "10", "com.example.phone", True),
     (PushType.EXPIRED, "alert", "10", "com.example.phone", True),
     (PushType.MISSED_CALL, "alert", "10", "com.example.phone", True),
+    (PushType.MESSAGE, "alert", "10", "com.example.phone", True),
+    (PushType.MWI, "alert", "10", "com.example.phone", True),
     (PushType.TARGETS_NEEDED, "alert", "10", "com.example.phone", True),
     (PushType.CREDENTIALS_NEEDED, "alert", "10", "com.example.phone", True),
     (PushType.REGISTRATION_TROUBLE, "alert", "10", "com.example.phone", True),
@@ -116,7 +118,27 @@ def test_an_extension_may_renew_before_a_text_is_shown_and_silent_pushes_have_no
 
 def test_a_missed_call_is_grouped_apart_from_what_is_about_the_life() -> None:
     assert "'thread-id': 'missed'" in str(parsed(message(PushType.MISSED_CALL)))
+    assert "'thread-id': 'messages'" in str(parsed(message(PushType.MESSAGE)))
+    assert "'thread-id': 'mwi'" in str(parsed(message(PushType.MWI)))
     assert "'thread-id': 'life'" in str(parsed(message(PushType.EXPIRED)))
+
+
+def test_a_mailbox_puts_its_number_on_the_icon_and_what_was_listened_to_changes_nothing_else() -> None:
+    new = message(PushType.MWI, title="Anna", text="2 new voice messages.", badge=2)
+    aps = parsed(new)["aps"]
+    assert isinstance(aps, dict)
+    assert (aps["badge"], aps["alert"]["body"], sent(new)["apns-priority"]) == (
+        2,
+        "2 new voice messages.",
+        "10",
+    )
+    listened = message(
+        PushType.MWI, text="No new voice messages.", badge=0, is_quiet=True, collapse_key="mwi"
+    )
+    assert parsed(listened)["aps"] == {"badge": 0}
+    fields = sent(listened)
+    assert (fields["apns-push-type"], fields["apns-priority"]) == ("alert", "5")
+    assert fields["apns-collapse-id"] == "mwi"
 
 
 def test_our_payload_goes_beside_aps_unchanged() -> None:

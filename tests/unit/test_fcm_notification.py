@@ -48,6 +48,8 @@ ROWS = [
     (PushType.CREDENTIALS_NEEDED, "HIGH", "life"),
     (PushType.TARGETS_NEEDED, "HIGH", "life"),
     (PushType.MISSED_CALL, "HIGH", "missed"),
+    (PushType.MESSAGE, "HIGH", None),
+    (PushType.MWI, "HIGH", "mwi"),
     (PushType.STILL_REACHABLE, "NORMAL", "life"),
     (PushType.RENEW, "NORMAL", "life"),
     (PushType.VERIFY, "NORMAL", None),
@@ -65,6 +67,10 @@ def test_each_type_has_its_priority_and_what_it_replaces(
     assert android.get("directBootOk") == (
         True if type_ in (PushType.CALL, PushType.CALL_OVER, PushType.TEST) else None
     )
+
+
+def test_what_nobody_has_to_look_at_does_not_wake_the_device() -> None:
+    assert sent(message(PushType.MWI, is_quiet=True))["android"]["priority"] == "NORMAL"
 
 
 def test_every_type_of_push_is_in_the_table() -> None:

@@ -29,7 +29,7 @@ from wakerobin.core.lifetime import (
     leaves_from,
     plan,
 )
-from wakerobin.core.pushes import LANES, Lane, PushType
+from wakerobin.core.pushes import LANES, OUTLIVES_USE, Lane, PushType
 from wakerobin.core.values import Duration, Ended
 
 NIGHT = QuietHours(22 * 60, 7 * 60)
@@ -264,7 +264,7 @@ def test_a_use_during_the_waiting_still_wins() -> None:
 @pytest.mark.parametrize("kind", list(PushType))
 def test_at_night_only_what_cannot_wait_leaves(kind: PushType) -> None:
     now, morning = at("2025-01-17T03:00"), at("2025-01-17T07:00")
-    is_urgent = LANES[kind] is Lane.CALLS or kind in (PushType.RENEW, PushType.MISSED_CALL, PushType.VERIFY)
+    is_urgent = LANES[kind] is Lane.CALLS or kind is PushType.RENEW or kind in OUTLIVES_USE
     assert leaves_from(kind, 0, now, QUIET, VIENNA) == (now if is_urgent else morning)
     assert leaves_from(kind, REWARN, now, QUIET, VIENNA) == now, "the operator wants it said now"
     assert leaves_from(kind, 0, morning, QUIET, VIENNA) == morning

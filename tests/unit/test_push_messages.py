@@ -125,7 +125,8 @@ def test_what_is_shown_about_a_life_replaces_itself_and_missed_calls_count_up() 
 
     assert {key(kind) for kind in TOGETHER} == {"life"}
     assert key(PushType.MISSED_CALL) == "missed"
-    assert key(PushType.VERIFY) == ""
+    assert key(PushType.MWI) == "mwi"
+    assert key(PushType.VERIFY) == key(PushType.MESSAGE) == ""
 
 
 def test_a_push_for_several_accounts_is_of_use_as_long_as_the_last_of_them_needs_it() -> None:

@@ -103,6 +103,11 @@ def test_a_call_that_is_over_says_which_and_how_it_ended() -> None:
         (PushType.MISSED_CALL, {}, "renewing", ""),
         (PushType.MISSED_CALL, {}, "warned", "warned"),
         (PushType.EXPIRED, {"registered": False}, "expired", ""),
+        (PushType.MESSAGE, {}, "active", ""),
+        (PushType.MESSAGE, {}, "warned", "warned"),
+        (PushType.MWI, {"waiting": True, "new": 2}, "warned", ""),
+        (PushType.MWI, {"waiting": True, "new": 0}, "active", "uncounted"),
+        (PushType.MWI, {"waiting": False, "new": 0}, "active", "none"),
     ],
 )
 def test_no_text_says_what_is_not_true(

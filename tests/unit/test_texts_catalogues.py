@@ -13,7 +13,7 @@ import pytest
 
 from wakerobin.core.pushes import PushType
 from wakerobin.texts import Catalogues
-from wakerobin.texts.entries import SILENT, WARNED, WORDS, every_table
+from wakerobin.texts.entries import MAY_BE_WARNED, SILENT, WARNED, WORDS, every_table
 from wakerobin.texts.languages import canonical, is_right_to_left
 from wakerobin.texts.plurals import plural_form
 
@@ -98,7 +98,7 @@ def test_no_language_says_anything_in_the_words_of_another(language: str, table_
 @pytest.mark.parametrize(("language", "table_name"), PARTS)
 def test_a_text_fits_a_lock_screen(language: str, table_name: str) -> None:
     type_, variant = TABLES[table_name], variant_in(table_name)
-    variants = (variant, WARNED) if type_ is PushType.MISSED_CALL else (variant,)
+    variants = (variant, WARNED) if type_ in MAY_BE_WARNED else (variant,)
     for count, one in itertools.product((1, 2, 5, 12), variants):
         values = ORDINARY | {"count": str(count)}
         text = PRIVATE.text(type_, language, "phone", values, variant=one)

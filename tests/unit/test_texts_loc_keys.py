@@ -83,7 +83,7 @@ def test_an_app_that_does_not_bring_its_texts_gets_none() -> None:
 def sent(locale: str, count: int) -> Iterator[Text]:
     """Yield every text that can be sent in a language."""
     for type_ in SHOWN:
-        for variant in ("", "unregistered", "unreachable", "ended", "elsewhere", WARNED):
+        for variant in ("", "unregistered", "unreachable", "ended", "elsewhere", "none", "uncounted", WARNED):
             for accounts in ((), ("Anna", "Ben")):
                 values = VALUES | {"count": str(count)}
                 yield KEYED.text(type_, locale, "phone", values, variant=variant, accounts=accounts)

@@ -75,6 +75,8 @@ ROWS = [
     (PushType.EXPIRY_WARNING, "normal", True),
     (PushType.EXPIRED, "normal", True),
     (PushType.MISSED_CALL, "normal", True),
+    (PushType.MESSAGE, "normal", True),
+    (PushType.MWI, "normal", True),
     (PushType.TARGETS_NEEDED, "normal", True),
     (PushType.CREDENTIALS_NEEDED, "normal", True),
     (PushType.REGISTRATION_TROUBLE, "normal", True),
@@ -91,6 +93,22 @@ def test_each_type_has_its_urgency_and_calls_have_no_topic(
     one = sent(to(Provider.UNIFIEDPUSH, type_, collapse_key="life"))
     assert one["urgency"] == urgency
     assert one.get("topic") == ("life" if is_replaced else None)
+
+
+def test_two_messages_are_two_notifications_and_what_was_listened_to_is_replaced_in_silence() -> None:
+    first, second = (
+        to(Provider.WEBPUSH, PushType.MESSAGE, title="Anna", text="New", payload={"message_id": id_})
+        for id_ in ("m-1", "m-2")
+    )
+    assert tag(first) != tag(second)
+    listened = to(
+        Provider.WEBPUSH, PushType.MWI, title="Anna", text="None", is_quiet=True, collapse_key="mwi"
+    )
+    assert sent(listened)["urgency"] == "low"
+    text = plaintext(listened)
+    assert text is not None
+    shown = json.loads(text)["notification"]
+    assert (shown["tag"], shown["silent"], shown["renotify"]) == ("mwi", True, False)
 
 
 def test_every_type_is_in_the_table() -> None:

@@ -19,6 +19,9 @@ class PushType(enum.StrEnum):
     CALL = "call"
     CALL_OVER = "call-over"
     MISSED_CALL = "missed-call"
+    MESSAGE = "message"
+    MWI = "mwi"
+    """What waits in the mailbox has changed (RFC 3842)."""
     RENEW = "renew"
     EXPIRY_WARNING = "expiry-warning"
     EXPIRED = "expired"
@@ -51,6 +54,8 @@ LANES: dict[PushType, Lane] = {
     PushType.CALL_OVER: Lane.CALLS,
     PushType.TEST: Lane.CALLS,
     PushType.MISSED_CALL: Lane.NOTICES,
+    PushType.MESSAGE: Lane.NOTICES,
+    PushType.MWI: Lane.NOTICES,
     PushType.EXPIRED: Lane.NOTICES,
     PushType.STILL_REACHABLE: Lane.NOTICES,
     PushType.VERIFY: Lane.NOTICES,
@@ -106,6 +111,10 @@ class PushMessage:
     """At most 64 bytes; a newer push with the same key replaces this one."""
     is_mutable: bool = False
     """The app has an extension that may renew before the text is shown (`mutable-content`)."""
+    is_quiet: bool = False
+    """It takes something back that is shown: nobody has to look now."""
+    badge: int | None = None
+    """The number on the app's icon, where the push is about such a number."""
     payload_key: Secret = NO_SECRET
     """Of its push registration: what the payload is encrypted with where the app wants that."""
 
@@ -151,11 +160,15 @@ class CallDetails:
         return hash(self.call_id)
 
 
-OUTLIVES_USE: frozenset[PushType] = frozenset({PushType.MISSED_CALL, PushType.VERIFY})
+OUTLIVES_USE: frozenset[PushType] = frozenset(
+    {PushType.MISSED_CALL, PushType.MESSAGE, PushType.MWI, PushType.VERIFY}
+)
 """What is not about the life, so that a use of the app does not make it untrue."""
 
 _DETAILS: dict[PushType, tuple[str, ...]] = {
     PushType.MISSED_CALL: ("count",),
+    PushType.MESSAGE: ("message_id", "from"),
+    PushType.MWI: ("waiting", "new", "old"),
     PushType.VERIFY: ("nonce",),
     PushType.TEST: ("test",),
     PushType.REGISTRATION_TROUBLE: ("cause", "ended"),
@@ -176,8 +189,12 @@ def variant_of(type_: PushType, details: Mapping[str, Any], stage: str) -> str:
             return "unregistered" if details.get("registered") is False else ""
         case PushType.REGISTRATION_TROUBLE:
             return "ended" if details.get("ended") else str(details.get("cause", "")).replace("refused", "")
-        case PushType.MISSED_CALL:
+        case PushType.MISSED_CALL | PushType.MESSAGE:
             return "warned" if stage == "warned" else ""
+        case PushType.MWI:
+            if not details.get("waiting"):
+                return "none"
+            return "" if details.get("new") else "uncounted"
         case _:
             return ""
 

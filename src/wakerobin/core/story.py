@@ -199,6 +199,13 @@ def _gone(details: Details) -> str:
     return f"A push target is gone; the push service says: {reason}." if reason else "A push target is gone."
 
 
+def _mailbox(details: Details) -> str:
+    if not details.get("waiting"):
+        return "Nothing new waits in the mailbox."
+    new = details.get("new")
+    return f"New in the mailbox: {new}." if new else "Something new waits in the mailbox."
+
+
 def _receipt(details: Details) -> str:
     kind = str(details.get("kind") or "")
     return f"The phone reported of a push: {_RECEIPTS.get(kind, kind)}."
@@ -257,6 +264,16 @@ _SENTENCES: dict[str, _Sentence] = {
     "still-reachable-failed": _because("The user could not be shown that calls still arrive"),
     "missed-call-sent": "The user was told of a missed call.",
     "missed-call-failed": _because("The user could not be told of a missed call"),
+    "message": "A message came in; it is kept for the phone.",
+    "message-sent": "The user was told of a message.",
+    "message-failed": _because("The user could not be told of a message"),
+    "message-delivered": "The phone took a message.",
+    "message-fetched": "The app fetched its messages.",
+    "message-refused": _because("The phone refused a message"),
+    "message-expired": "Nobody fetched a message in time; it is erased.",
+    "mwi": _mailbox,
+    "mwi-sent": "The user was told what waits in the mailbox.",
+    "mwi-failed": _because("The user could not be told what waits in the mailbox"),
     # calls
     "invite": _to("A call came in from", "caller"),
     "push-sent": "A push to wake the phone was sent.",
@@ -275,6 +292,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "declined": "The call was declined.",
     "cancelled": _cancelled,
     "missed": _because("Nobody answered"),
+    "hung-up-unheard": "The other side hung up while the phone had no connection; it is told when it is back.",
     "call-over-sent": _to("The phone was told that the call is over, by", "by"),
     "resumed": "The server was started again and took the call up.",
 }

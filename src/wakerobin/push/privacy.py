@@ -93,8 +93,8 @@ def private(message: PushMessage, privacy: str, entropy: Entropy) -> PushMessage
     )
     if privacy == NONE or provider in _OPENS_NOTHING or not message.payload_key:
         return replace(shown, payload=without_names(message.payload))
-    # Whoever opens it before it is shown puts the real text in its place.
-    return replace(shown, payload=_envelope(message, entropy), is_mutable=bool(message.text))
+    # Whoever opens it before it is shown puts the real text, and the number, in their places.
+    return replace(shown, payload=_envelope(message, entropy), is_mutable=bool(message.text), badge=None)
 
 
 def without_names(payload: dict[str, Any]) -> dict[str, Any]:

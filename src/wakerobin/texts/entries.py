@@ -22,6 +22,8 @@ PLACEHOLDERS: Final[dict[PushType, tuple[str, ...]]] = {
     PushType.EXPIRY_WARNING: (ACCOUNT,),
     PushType.EXPIRED: (ACCOUNT,),
     PushType.MISSED_CALL: (CALLER, COUNT, ACCOUNT),
+    PushType.MESSAGE: (CALLER, ACCOUNT),
+    PushType.MWI: (COUNT, ACCOUNT),
     PushType.TARGETS_NEEDED: (ACCOUNT,),
     PushType.CREDENTIALS_NEEDED: (ACCOUNT,),
     PushType.REGISTRATION_TROUBLE: (ACCOUNT,),
@@ -39,11 +41,14 @@ VARIANTS: Final[dict[PushType, tuple[str, ...]]] = {
     PushType.EXPIRY_WARNING: ("unregistered",),
     PushType.REGISTRATION_TROUBLE: ("unreachable", "ended"),
     PushType.CALL_OVER: ("elsewhere",),
+    PushType.MWI: ("none", "uncounted"),
 }
 """Texts of a type for when its plain one would not be true, in tables such as `[call-over-elsewhere]`."""
 
 WARNED: Final = "warned"
-"""The variant of a missed call that adds a sentence to it: made of the plain text, so without a table."""
+"""The variant of what came beside a warning, which adds a sentence: made of the plain text, so without a
+table."""
+MAY_BE_WARNED: Final = (PushType.MISSED_CALL, PushType.MESSAGE)
 
 WORDS: Final[dict[str, tuple[str, ...]]] = {
     "unknown_caller": (),

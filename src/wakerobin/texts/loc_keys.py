@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from wakerobin.core.pushes import LocKeys, PushType
-from wakerobin.texts.entries import ACCOUNT, COUNT, PLACEHOLDERS, VARIANTS, WARNED, count_in
+from wakerobin.texts.entries import ACCOUNT, COUNT, MAY_BE_WARNED, PLACEHOLDERS, VARIANTS, WARNED, count_in
 from wakerobin.texts.languages import canonical, is_right_to_left
 from wakerobin.texts.names import isolated
 from wakerobin.texts.plurals import OTHER, plural_form
@@ -88,7 +88,7 @@ def _name(type_: PushType, variant: str) -> str:
 
 
 def _variants(type_: PushType) -> tuple[str, ...]:
-    return ("", *VARIANTS.get(type_, ()), *((WARNED,) if type_ is PushType.MISSED_CALL else ()))
+    return ("", *VARIANTS.get(type_, ()), *((WARNED,) if type_ in MAY_BE_WARNED else ()))
 
 
 def _may_be_several(type_: PushType) -> bool:

@@ -16,12 +16,15 @@ from wakerobin.push.shortening import encoded, shortened
 CALL: Final = "NotifyIncomingCall"
 MISSED: Final = "NotifyIncomingCallMissed"
 ELSEWHERE: Final = "NotifyIncomingCallAnsweredElsewhere"
+MESSAGE: Final = "NotifyTextMessage"
 TEXT: Final = "NotifyGenericTextMessage"
 
 VERBS: Final[dict[PushType, str]] = {
     PushType.CALL: CALL,
     PushType.CALL_OVER: ELSEWHERE,
     PushType.MISSED_CALL: MISSED,
+    PushType.MESSAGE: MESSAGE,
+    PushType.MWI: TEXT,
     PushType.EXPIRY_WARNING: TEXT,
     PushType.EXPIRED: TEXT,
     PushType.REGISTRATION_TROUBLE: TEXT,
@@ -71,7 +74,7 @@ def write(message: PushMessage, now: int) -> Letter | Outcome:
         "AppId": message.target.topic,
         "DeviceToken": where.device_token,
         "Selector": where.selector,
-        "Id": str(message.payload.get("call_id") or message.id),
+        "Id": str(message.payload.get("call_id") or message.payload.get("message_id") or message.id),
     }
     return Letter((("content-type", "application/json"),), encoded(fields | _words(message, verb)))
 
@@ -79,13 +82,16 @@ def write(message: PushMessage, now: int) -> Letter | Outcome:
 def _words(message: PushMessage, verb: str) -> dict[str, Any]:
     """Return what the user gets to read."""
     if verb == TEXT:
-        return {"Message": shortened(message.text or message.title or _TEST_TEXT)}
-    caller = message.payload.get("caller")
+        badge = {} if message.badge is None else {"Badge": message.badge}
+        return {"Message": shortened(message.text or message.title or _TEST_TEXT)} | badge
+    caller = message.payload.get("from" if verb == MESSAGE else "caller")
     caller = caller if isinstance(caller, dict) else {}
     words: dict[str, Any] = {
         "UserName": shortened(str(caller.get("number") or caller.get("uri") or "")),
         "UserDisplayName": shortened(str(caller.get("name") or "")),
     }
+    if verb == MESSAGE:
+        words["Message"] = shortened(message.text)
     if verb == MISSED:
         words["Message"] = shortened(message.text)
         count = message.payload.get("count")

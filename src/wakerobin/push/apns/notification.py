@@ -35,6 +35,8 @@ KINDS: Final[dict[PushType, Kind]] = {
     PushType.EXPIRY_WARNING: ALERT,
     PushType.EXPIRED: ALERT,
     PushType.MISSED_CALL: ALERT,
+    PushType.MESSAGE: ALERT,
+    PushType.MWI: ALERT,
     PushType.TARGETS_NEEDED: ALERT,
     PushType.CREDENTIALS_NEEDED: ALERT,
     PushType.REGISTRATION_TROUBLE: ALERT,
@@ -44,6 +46,9 @@ KINDS: Final[dict[PushType, Kind]] = {
     PushType.TEST: VOIP,
 }
 """What Apple can carry. A call that is over is no call, and there is no other way to reach a dark screen."""
+
+_THREADS: Final = {PushType.MISSED_CALL: "missed", PushType.MESSAGE: "messages", PushType.MWI: "mwi"}
+"""What is shown together, by type; all else is about the app's being reachable."""
 
 # What is no news to the user makes no sound and lights no screen.
 _PASSIVE: Final = frozenset((PushType.STILL_REACHABLE, PushType.REGISTRATION_TROUBLE_OVER))
@@ -64,7 +69,7 @@ def headers(message: PushMessage, authority: str, topic: str, token: str) -> Hea
         ("apns-id", message.id),
         ("apns-topic", (message.target.topic or topic) + kind.topic_suffix),
         ("apns-push-type", kind.push_type),
-        ("apns-priority", kind.priority),
+        ("apns-priority", "5" if _is_badge_only(message) else kind.priority),
         ("apns-expiration", str(message.expires_at // 1000)),
     )
     # Two calls are two calls, and what shows nothing replaces nothing that is shown.
@@ -94,9 +99,11 @@ def _aps(message: PushMessage, text: str) -> dict[str, Any]:
         return {"content-available": 1}
     if kind is VOIP:
         return {}
-    aps: dict[str, Any] = {"alert": _alert(message, text)}
-    # What an app shows of its own (messages) is not grouped with what is about its being reachable.
-    aps["thread-id"] = "missed" if message.type is PushType.MISSED_CALL else "life"
+    aps: dict[str, Any] = {} if message.badge is None else {"badge": message.badge}
+    if _is_badge_only(message):
+        return aps
+    aps["alert"] = _alert(message, text)
+    aps["thread-id"] = _THREADS.get(message.type, "life")
     if message.type in _PASSIVE:
         aps["interruption-level"] = "passive"
     else:
@@ -104,6 +111,11 @@ def _aps(message: PushMessage, text: str) -> dict[str, Any]:
     if message.is_mutable:
         aps["mutable-content"] = 1
     return aps
+
+
+def _is_badge_only(message: PushMessage) -> bool:
+    """Whether only the number on the app's icon changes: nobody is told what he has just listened to."""
+    return message.is_quiet and message.badge is not None
 
 
 def _alert(message: PushMessage, text: str) -> dict[str, Any]:

@@ -49,6 +49,8 @@ KINDS: Final[dict[PushType, Kind]] = {
     PushType.CREDENTIALS_NEEDED: _LIFE,
     PushType.TARGETS_NEEDED: _LIFE,
     PushType.MISSED_CALL: Kind("HIGH", "missed"),
+    PushType.MESSAGE: _NOW,
+    PushType.MWI: Kind("HIGH", "mwi"),
     PushType.STILL_REACHABLE: Kind("NORMAL", "life"),
     PushType.RENEW: Kind("NORMAL", "life"),
     PushType.VERIFY: Kind("NORMAL"),
@@ -72,7 +74,8 @@ def body(message: PushMessage, now: int) -> bytes | None:
 
 def _android(message: PushMessage, now: int) -> dict[str, Any]:
     kind = KINDS[message.type]
-    android: dict[str, Any] = {"priority": kind.priority, "ttl": f"{_ttl(message, now)}s"}
+    priority = "NORMAL" if message.is_quiet else kind.priority
+    android: dict[str, Any] = {"priority": priority, "ttl": f"{_ttl(message, now)}s"}
     if kind.collapse_key:
         android["collapseKey"] = kind.collapse_key
     if message.lane is Lane.CALLS:

@@ -58,7 +58,7 @@ def headers(message: PushMessage, endpoint: Endpoint, authorization: str, now: i
         ("content-type", "application/octet-stream"),
         ("content-encoding", "aes128gcm"),
         ("ttl", str(ttl(message, now))),
-        ("urgency", URGENCY.get(message.type, "normal")),
+        ("urgency", "low" if message.is_quiet else URGENCY.get(message.type, "normal")),
     )
     # Two calls are two calls.
     if not message.collapse_key or message.lane is Lane.CALLS:
@@ -106,13 +106,16 @@ def tag(message: PushMessage) -> str:
     if message.type in (PushType.CALL, PushType.CALL_OVER):
         call_id = message.payload.get("call_id")  # unknown where the payload is encrypted once more
         return f"call-{call_id}" if call_id else PushType.CALL.value
+    if message.type is PushType.MESSAGE and (message_id := message.payload.get("message_id")):
+        return f"message-{message_id}"  # two messages are two
     return message.collapse_key or message.type.value
 
 
 def _shown(message: PushMessage, text: str, page: str) -> dict[str, Any]:
     """Return the `notification` of a declarative push message, in the words of NotificationOptions."""
-    is_quiet = message.type in _QUIET
-    data = {"type": message.type.value, "call_id": message.payload.get("call_id")}
+    is_quiet = message.is_quiet or message.type in _QUIET
+    ids = {name: message.payload.get(name) for name in ("call_id", "message_id")}
+    data = {"type": message.type.value, **ids}
     shown: dict[str, Any] = {
         "title": shortened(_title(message)),  # a caller's name, as long as the caller likes
         "body": text,

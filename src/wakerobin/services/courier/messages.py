@@ -14,7 +14,7 @@ from wakerobin.ports.texts import Texts
 from wakerobin.services.lives import Wanted
 
 # Whatever is shown about a life replaces what was shown about it before; missed calls count up by
-# themselves; a renewal shows nothing.
+# themselves, and each message is one of its own; a renewal shows nothing.
 _COLLAPSE_KEYS: Final[dict[PushType, str]] = {
     PushType.EXPIRY_WARNING: "life",
     PushType.EXPIRED: "life",
@@ -24,9 +24,10 @@ _COLLAPSE_KEYS: Final[dict[PushType, str]] = {
     PushType.REGISTRATION_TROUBLE_OVER: "life",
     PushType.STILL_REACHABLE: "life",
     PushType.MISSED_CALL: "missed",
+    PushType.MWI: "mwi",
     PushType.RENEW: "life",
 }
-TOGETHER: Final = frozenset(_COLLAPSE_KEYS) - {PushType.MISSED_CALL}
+TOGETHER: Final = frozenset(_COLLAPSE_KEYS) - OUTLIVES_USE
 """What goes out once for all accounts of an installation: it would replace itself in any case."""
 
 _SILENT: Final = frozenset((PushType.RENEW, PushType.VERIFY))
@@ -117,6 +118,8 @@ def message_for(
         expires_at=expires_at,
         collapse_key=_COLLAPSE_KEYS.get(row.kind, ""),
         is_mutable=_is_mutable(row, addressee, target),
+        is_quiet=row.payload.get("is_quiet") is True,
+        badge=int(row.payload.get("new", 0)) if row.kind is PushType.MWI else None,
         payload_key=registration.payload_key,
     )
 

@@ -20,6 +20,8 @@ _TOLD = {
     PushType.TARGETS_NEEDED: "targets-needed",
     PushType.CREDENTIALS_NEEDED: "credentials-needed",
     PushType.MISSED_CALL: "missed-call",
+    PushType.MESSAGE: "message",
+    PushType.MWI: "mwi",
     PushType.REGISTRATION_TROUBLE: "trouble",
     PushType.REGISTRATION_TROUBLE_OVER: "trouble-over",
     PushType.STILL_REACHABLE: "still-reachable",

@@ -74,7 +74,7 @@ DELETE FROM outbox WHERE id = :id
 -- void --
 -- Remove what older generations planned for the life (core.pushes, OUTLIVES_USE).
 DELETE FROM outbox WHERE registration_id = :registration_id AND generation < :below
-  AND kind NOT IN ('missed-call', 'verify')
+  AND kind NOT IN ('missed-call', 'message', 'mwi', 'verify')
 
 -- of_registration --
 -- Return what waits for a registration, of one kind.
