@@ -36,9 +36,11 @@ class TappedEndpoint:
             self._on_message(parse(data), Way.LEAVES)
         return self._endpoint.send(flow, data)
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
+    def flow_to(
+        self, transport: Transport, address: str, port: int, local: str = "", name: str = "", lane: int = 0
+    ) -> Flow:
         """Return a flow to an address; see the port."""
-        return self._endpoint.flow_to(transport, address, port, local, name)
+        return self._endpoint.flow_to(transport, address, port, local, name, lane)
 
     def local_address(self, transport: Transport, remote: str) -> tuple[str, int]:
         """Return the own address towards `remote`; see the port."""

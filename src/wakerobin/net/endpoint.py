@@ -15,7 +15,7 @@ from wakerobin.net import edge
 from wakerobin.net.inbound import Inbound
 from wakerobin.net.routes import Routes
 from wakerobin.net.stream import StreamLimits
-from wakerobin.net.streams import ClientTls, Streams
+from wakerobin.net.streams import ClientTls, Line, Streams
 from wakerobin.net.tls import ServerCertificate, client_context, spare_memory
 from wakerobin.net.udp import UdpSocket
 from wakerobin.ports.clock import Clock, Timer, Timers
@@ -163,12 +163,14 @@ class Endpoint:
             self._later_closed(flow, reason)
         return not reason
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
+    def flow_to(
+        self, transport: Transport, address: str, port: int, local: str = "", name: str = "", lane: int = 0
+    ) -> Flow:
         """Return a flow to a resolved address.
 
         `local` prefers one of our addresses; `name` is what a TLS peer's certificate must have, by default
-        what it was asked for before, else the address. What cannot be ends in `flow_closed` soon after, with
-        the reason in words; such a flow takes nothing.
+        what it was asked for before, else the address; `lane` is which of several connections. What cannot
+        be ends in `flow_closed` soon after, with the reason in words; such a flow takes nothing.
         """
         if transport is Transport.UDP:
             self._forget_old()
@@ -194,7 +196,7 @@ class Endpoint:
         # From the listener's own address, so that the peer sees the one that it may reach us at.
         bind = listener.address if listener is not None and not listener.is_wildcard else ""
         tls = self._tls_to(address, port, name) if transport is Transport.TLS else None
-        return self._streams.connect(ours, (address, port), bind, tls)
+        return self._streams.connect(ours, (address, port), Line(bind, lane, tls))
 
     def _tls_of(self, listener: Listener) -> ssl.SSLContext | None:
         is_tls = listener.transport.is_secure

@@ -17,6 +17,7 @@ from wakerobin.ports.clock import Clock, Timer, Timers
 
 _UNACKNOWLEDGED_MS = 30_000
 """How long the kernel waits for a peer that acknowledges nothing: a phone that left its network."""
+_PING = KeepAlive.PING.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class StreamLimits:
     """How soon an accepted connection must have brought a whole message."""
     idle: float = 4_000.0
     """How long a connection may bring nothing: more than the longest expiry granted to a phone."""
+    pong: float = 10.0
+    """How soon a peer that answers keep-alives answers each of them (RFC 5626 4.4.1)."""
     unread: int = 256 * 1024
     """Bytes that wait for a peer that does not read; beyond it the connection ends."""
     connections: int = 20_000
@@ -89,13 +92,16 @@ class StreamConnection(asyncio.Protocol):
         self._number = number
         self._kind = kind
         self._flow = flow
-        self._wire: Wire = wire_for(kind)
+        self._wire: Wire = wire_for(kind, is_ours=flow is not None)
         self._transport: asyncio.Transport | None = None
         self._waiting = bytearray()
         self._timer: Timer | None = None
         self._heard_at = 0.0
         self._has_spoken = flow is not None
         self._end = ""
+        self._pong_timer: Timer | None = None
+        self._is_pinged = False
+        self._does_pong = False
         self.is_accepted = flow is None
 
     @property
@@ -121,6 +127,8 @@ class StreamConnection(asyncio.Protocol):
             unread = self._transport.get_write_buffer_size()
         if unread > self._user.limits.unread:
             self.end("the peer does not read")
+        elif data == _PING and not self.is_accepted:
+            self._await_pong()
         return not self._end
 
     def end(self, reason: str, *, flush: bool = False) -> None:
@@ -178,6 +186,8 @@ class StreamConnection(asyncio.Protocol):
             if item is KeepAlive.PING:
                 self.send(KeepAlive.PONG.value)
             if isinstance(item, KeepAlive):
+                if item is KeepAlive.PONG:
+                    self._ponged()
                 self._user.kept_alive(self)
             else:
                 self._has_spoken = True
@@ -198,6 +208,26 @@ class StreamConnection(asyncio.Protocol):
         self._end = self._end or reason
         self._tell()
 
+    def _await_pong(self) -> None:
+        """Expect an answer to a keep-alive, from a peer that has shown that it gives them."""
+        self._is_pinged = True
+        if self._does_pong and self._pong_timer is None:
+            when = self._user.clock.monotonic() + self._user.limits.pong
+            self._pong_timer = self._user.timers.call_at(when, self._no_pong)
+
+    def _ponged(self) -> None:
+        self._does_pong |= self._is_pinged
+        self._forget_pong()
+
+    def _no_pong(self) -> None:
+        self._pong_timer = None
+        self.end("the peer answers keep-alives no more")
+
+    def _forget_pong(self) -> None:
+        if self._pong_timer is not None:
+            self._pong_timer.cancel()
+            self._pong_timer = None
+
     def _say(self) -> None:
         answers = self._wire.answers()
         if answers and self._transport is not None:
@@ -208,6 +238,7 @@ class StreamConnection(asyncio.Protocol):
         self.end(f"the stream broke: {fault}", flush=True)
 
     def _tell(self) -> None:
+        self._forget_pong()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

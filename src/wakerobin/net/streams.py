@@ -31,6 +31,17 @@ class ClientTls:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Which of the connections to a peer is meant."""
+
+    bind: str = ""
+    """The address to connect from; empty for any."""
+    lane: int = 0
+    """Some peers get several."""
+    tls: ClientTls | None = None
+
+
 class StreamReader(Protocol):
     """Who reads what the connections bring."""
 
@@ -61,7 +72,7 @@ class Streams:
         self._reader = reader
         self._numbers = itertools.count(1)
         self._connections: dict[int, StreamConnection] = {}
-        self._made: dict[tuple[Transport, str, str, int], StreamConnection] = {}
+        self._made: dict[tuple[str, int, Line], StreamConnection] = {}
         self._accepted_from: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._connecting: set[asyncio.Task[None]] = set()
@@ -88,15 +99,13 @@ class Streams:
         bound: int = server.sockets[0].getsockname()[1]
         return bound
 
-    def connect(
-        self, local: tuple[str, int], remote: tuple[str, int], bind: str, tls: ClientTls | None = None
-    ) -> Flow:
+    def connect(self, local: tuple[str, int], remote: tuple[str, int], line: Line) -> Flow:
         """Return the flow of our connection to `remote`, made now if there is none.
 
-        `local` is what the flow says of our end; `bind` the address to connect from, empty for any.
+        `local` is what the flow says of our end. Another TLS identity is another connection.
         """
-        kind = Transport.TCP if tls is None else Transport.TLS
-        key = (kind, bind, *remote)
+        kind = Transport.TCP if line.tls is None else Transport.TLS
+        key = (*remote, line)
         known = self._made.get(key)
         if known is not None and known.is_open:
             return known.flow
@@ -104,7 +113,7 @@ class Streams:
         flow = Flow(kind, local, remote, number)
         connection = self._connections[number] = self._made[key] = StreamConnection(self, number, flow)
         _MADE.inc()
-        task = asyncio.get_running_loop().create_task(self._connect(connection, remote, bind, tls))
+        task = asyncio.get_running_loop().create_task(self._connect(connection, remote, line))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return flow
@@ -192,16 +201,14 @@ class Streams:
         # A flow that was stored by an earlier run may carry the number of somebody else's connection.
         return connection if connection is not None and connection.flow == flow else None
 
-    async def _connect(
-        self, connection: StreamConnection, remote: tuple[str, int], bind: str, tls: ClientTls | None
-    ) -> None:
-        loop = asyncio.get_running_loop()
+    async def _connect(self, connection: StreamConnection, remote: tuple[str, int], line: Line) -> None:
+        loop, tls = asyncio.get_running_loop(), line.tls
         try:
             async with asyncio.timeout(self.limits.connect):
                 await loop.create_connection(
                     lambda: connection,
                     *remote,
-                    local_addr=(bind, 0) if bind else None,
+                    local_addr=(line.bind, 0) if line.bind else None,
                     ssl=tls.context if tls is not None else None,
                     server_hostname=tls.name if tls is not None else None,
                 )

@@ -59,8 +59,8 @@ class PlainWire:
 
     __slots__ = ("_framer",)
 
-    def __init__(self) -> None:
-        self._framer = StreamFramer()
+    def __init__(self, *, is_ours: bool = False) -> None:
+        self._framer = StreamFramer(is_ours=is_ours)
 
     @property
     def fault(self) -> SipSyntaxError | None:
@@ -156,6 +156,6 @@ class WebSocketWire:
         return f"the WebSocket ended: {protocol.close_reason or protocol.close_code or 'it broke'}"
 
 
-def wire_for(kind: Transport) -> Wire:
-    """Return a new wire for a connection of that kind."""
-    return WebSocketWire() if kind.is_websocket else PlainWire()
+def wire_for(kind: Transport, *, is_ours: bool = False) -> Wire:
+    """Return a new wire for a connection of that kind; `is_ours`: we make it."""
+    return WebSocketWire() if kind.is_websocket else PlainWire(is_ours=is_ours)

@@ -29,13 +29,20 @@ class SipEndpoint(Protocol):
     """The sockets: sends bytes over flows and opens new ones. Never blocks, never raises for the network."""
 
     def send(self, flow: Flow, data: bytes) -> bool:
-        """Send, or queue while the stream connects. False: the flow is known to be dead."""
+        """Send, or queue while the stream connects. False: the flow is known to be dead.
+
+        A keep-alive (CRLF CRLF) over a connection that we made is watched: where the peer has answered one
+        before, and does not answer this one soon, the connection is closed (RFC 5626 4.4.1).
+        """
         ...
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
+    def flow_to(
+        self, transport: Transport, address: str, port: int, local: str = "", name: str = "", lane: int = 0
+    ) -> Flow:
         """Return a flow to a resolved address: the listening socket for UDP, a shared connection for streams.
 
-        `name`: the host that was asked for; the certificate of a TLS peer must have it (RFC 5922).
+        `name`: the host that was asked for; the certificate of a TLS peer must have it (RFC 5922), and peers
+        of another name get another connection. `lane`: which of several connections to the same peer.
 
         A stream that cannot be opened, or a refused destination (core.addresses), ends in `flow_closed`.
         """

@@ -58,7 +58,7 @@ class WireEndpoint:
         self.receiver: SipReceiver | None = None
         self._wire = wire
         self._connections: dict[int, tuple[Flow, WireEndpoint]] = {}
-        self._shared: dict[Place, Flow] = {}
+        self._shared: dict[tuple[Place, str, int], Flow] = {}
 
     def send(self, flow: Flow, data: bytes) -> bool:
         """Send; False for a connection that is no more."""
@@ -89,12 +89,14 @@ class WireEndpoint:
             return
         self.receiver.receive(message, flow)
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
-        """Return the flow to a place: for TCP the one connection to it."""
+    def flow_to(
+        self, transport: Transport, address: str, port: int, local: str = "", name: str = "", lane: int = 0
+    ) -> Flow:
+        """Return the flow to a place: for streams the one connection to it by that name, on that lane."""
         remote = (address, port)
         if transport is Transport.UDP:
             return Flow(Transport.UDP, self.place, remote)
-        shared = self._shared.get(remote)
+        shared = self._shared.get((remote, name, lane))
         if shared is not None and shared.connection in self._connections:
             return shared
         number = self._wire.number()
@@ -106,7 +108,7 @@ class WireEndpoint:
         # The far end sees the connection come from a port that nobody listens on.
         source = (self.seen_as[0], 40_000 + number)
         self.join(flow, Flow(transport, remote, source, number), far)
-        self._shared[remote] = flow
+        self._shared[remote, name, lane] = flow
         return flow
 
     def join(self, flow: Flow, there: Flow, far: WireEndpoint) -> None:

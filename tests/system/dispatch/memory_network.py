@@ -74,7 +74,9 @@ class MemoryEndpoint:
         self.network.carry(data, flow, self.at)
         return True
 
-    def flow_to(self, transport: Transport, address: str, port: int, local: str = "", name: str = "") -> Flow:
+    def flow_to(
+        self, transport: Transport, address: str, port: int, local: str = "", name: str = "", lane: int = 0
+    ) -> Flow:
         number = next(self.network.numbers) if transport.is_reliable else 0
         return Flow(transport, self.at, (address, port), number)
 

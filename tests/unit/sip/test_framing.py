@@ -168,3 +168,9 @@ def test_the_end_of_a_head_that_comes_in_small_pieces_is_searched_once() -> None
     for _ in range(5000):
         framer.feed(b"x")
     assert searched < 5 * 5000
+
+
+def test_over_a_connection_of_ours_every_lone_crlf_answers_a_ping() -> None:
+    framer = StreamFramer(is_ours=True)
+    assert [framer.feed(b"\r\n") for _ in range(3)] == [[KeepAlive.PONG]] * 3
+    assert framer.feed(b"\r\n\r\n") == [KeepAlive.PING]

@@ -25,13 +25,15 @@ class KeepAlive(Enum):
 class StreamFramer:
     """Driven by `feed` with whatever a stream delivers; gives back whole messages and keep-alives.
 
+    `is_ours`: we made the connection, so that it is we who send pings, and a lone CRLF always answers one.
     After a fault nothing in the stream can be found again: the connection is to be closed.
     """
 
-    __slots__ = ("_buffer", "_max_message", "_needed", "_ponged", "_searched", "fault")
+    __slots__ = ("_buffer", "_is_ours", "_max_message", "_needed", "_ponged", "_searched", "fault")
 
-    def __init__(self, max_message: int = 65_535) -> None:
+    def __init__(self, max_message: int = 65_535, *, is_ours: bool = False) -> None:
         self._max_message = max_message
+        self._is_ours = is_ours
         self._buffer = bytearray()
         self._searched = 0  # no end of the head before here
         self._needed = 0  # whole length of the message at the start, once its head is complete
@@ -88,7 +90,7 @@ class StreamFramer:
         if self._buffer.startswith(b"\r\n\r\n", position):
             found.append(KeepAlive.PING)
             return position + 4
-        self._ponged = True
+        self._ponged = not self._is_ours
         found.append(KeepAlive.PONG)
         return position + 2
 
