@@ -45,6 +45,7 @@ from wakerobin.services.relay import Relay
 from wakerobin.services.relay.ways import Ways
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.services.switchboard.farewells import Farewells
 from wakerobin.testing.clock import ManualClock, ManualTimer
 from wakerobin.testing.memory import MemoryStore
 from wakerobin.testing.pbx import FakePbx
@@ -208,11 +209,12 @@ class World:
             phones=self.phones,
             doorkeeper=self.doorkeeper,
             routes=self.routes,
-            upstream=self.fleet.upstream,
+            pbxs=self.fleet,
             store=self.store,
             clock=clock,
             timers=timers,
             entropy=ours,
+            on_left=Farewells(self.store, exchange).left,
         )
         self.front = Front(
             store=self.store,

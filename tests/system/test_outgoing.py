@@ -300,12 +300,12 @@ async def test_a_pbx_that_says_nothing_is_never_told_by_408_to_another_request()
         assert world.transactions.alive[1] == 0, "the server transaction has ended"
 
 
-async def test_a_phone_of_an_account_without_binding_is_told_so() -> None:
+async def test_a_phone_of_an_account_without_binding_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     async with world.running():
         account = await world.enrol()
         phone = await world.registered()
-        world.relay._upstream = lambda account_id: None
+        monkeypatch.setattr(world.fleet, "upstream", lambda _account_id: None)
         call = phone.dial("100")
         await world.until(lambda: call.is_over)
         final = call.responses[-1]

@@ -35,6 +35,7 @@ from wakerobin.services.relay.ways import Ways
 from wakerobin.services.selftest import SelfTests
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.services.switchboard.farewells import Farewells
 from wakerobin.services.ticker import Ticker
 from wakerobin.texts import Catalogues
 
@@ -160,11 +161,12 @@ def build(ground: Ground) -> Rooms:
         phones=phones,
         doorkeeper=doorkeeper,
         routes=routes,
-        upstream=fleet.upstream,
+        pbxs=fleet,
         store=store,
         clock=clock,
         timers=timers,
         entropy=entropy,
+        on_left=Farewells(store, exchange).left,
     )
     front = Front(
         store=store,

@@ -48,6 +48,16 @@ def record_routes(request: Message, *, first: str, second: str) -> None:
     request.prepend("Record-Route", f"<{second}>")
 
 
+def record_again(request: Message, taken: Iterable[SipUri]) -> None:
+    """Add the Record-Routes of a dialog once more, by the Routes of ours that its request brought.
+
+    A NOTIFY makes its subscriber's dialog, also where it outruns the 2xx to the SUBSCRIBE (RFC 6665 4.4.1).
+    """
+    for uri in taken:
+        if uri.user:
+            request.prepend("Record-Route", f"<{uri}>")
+
+
 def put_routes(request: Message, routes: Iterable[str]) -> None:
     """Put a preloaded route set (Path, Service-Route, outbound proxy) before what is there."""
     for value in reversed(list(routes)):

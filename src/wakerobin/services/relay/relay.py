@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Protocol
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import SipSyntaxError
@@ -11,7 +13,7 @@ from wakerobin.core.ids import Entropy
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
-from wakerobin.core.sip.routing import forwarded, next_hop, put_routes, record_routes, take_own_routes
+from wakerobin.core.sip.routing import forwarded, next_hop, record_again, take_own_routes
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.tokens import RouteToken, Side
 from wakerobin.core.values import Account, Flow, PhoneFlow
@@ -23,11 +25,10 @@ from wakerobin.services.phones import Phones
 from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.phones.proof import Doorkeeper
 from wakerobin.services.phones.routes import Address, RecordRoutes, seen_address
-from wakerobin.services.relay.acks import LateAcks
+from wakerobin.services.relay.late import LateMessages
 from wakerobin.services.relay.leg import Leg, loop_marked_branch
-from wakerobin.services.relay.live import Fan
+from wakerobin.services.relay.live import LivePhones
 from wakerobin.services.relay.outgoing import (
-    DIALOG_FORMING,
     Rates,
     claimed_aors,
     for_pbx,
@@ -35,6 +36,7 @@ from wakerobin.services.relay.outgoing import (
 )
 from wakerobin.services.relay.patience import patience, unanswered, unreachable
 from wakerobin.services.relay.ways import Ways
+from wakerobin.services.relay.whereabouts import Whereabouts
 
 _TOO_LONG = reason_value(408, "Nobody answered")
 
@@ -48,10 +50,37 @@ MAX_BREADTH = 60
 """RFC 5393 5.3.3: what is assumed of a request that does not say."""
 
 
+LEFT_FOR_S = 300.0
+"""How long a phone without a connection finds the BYE of its call when it comes back."""
+
+
+class PbxSide(Protocol):
+    """The part of the fleet that the relay needs."""
+
+    def upstream(self, account_id: int) -> Upstream | None:
+        """Return the way to an account's PBX; None where there is none."""
+        ...
+
+    def is_known(self, account: Account, flow: Flow) -> bool:
+        """Whether a flow leads to an address of the account's PBX."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """Where a request of a phone wants to go, in a dialog of which the PBX was `seen` at that address."""
+
+    hop: SipUri
+    account_id: int
+    seen: tuple[str, int] | None
+    is_proven: bool
+    """Whether it came over a flow that this account's password has opened."""
+
+
 class Relay:
     """Stateful per transaction only: what it knows of a dialog comes back in the Route of each request.
 
-    `upstream` gives an account's way to its PBX. `run` lets names be looked up.
+    `run` must run. `on_left` is told of each BYE whose phone was not there.
     """
 
     def __init__(  # noqa: PLR0913 - the ports of a service; all of them named
@@ -62,18 +91,19 @@ class Relay:
         phones: Phones,
         doorkeeper: Doorkeeper,
         routes: RecordRoutes,
-        upstream: Callable[[int], Upstream | None],
+        pbxs: PbxSide,
         store: Store,
         clock: Clock,
         timers: Timers,
         entropy: Entropy,
+        on_left: Callable[[RouteToken, Message], Coroutine[None, None, None]],
     ) -> None:
         self._transactions = transactions
         self._ways = ways
         self._phones = phones
         self._doorkeeper = doorkeeper
         self._routes = routes
-        self._upstream = upstream
+        self._pbxs = pbxs
         self._store = store
         self._clock = clock
         self._timers = timers
@@ -81,17 +111,21 @@ class Relay:
         self._rates = Rates()
         self._legs: dict[int, Leg] = {}
         self._to_phones: dict[int, set[Leg]] = {}
-        self._late_acks = LateAcks(clock, timers)
-        self._lookups: asyncio.TaskGroup | None = None
+        self._on_left = on_left
+        self._whereabouts = Whereabouts(phones, routes, store)
+        self._live = LivePhones(transactions, routes, entropy)
+        self._late_acks = LateMessages(clock, timers, patience("ACK").seconds)
+        self._late_byes = LateMessages(clock, timers, LEFT_FOR_S)
+        self._errands: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Own the tasks that wait for a name to be resolved."""
+        """Own the tasks that wait for a name to be resolved, or for the store."""
         async with asyncio.TaskGroup() as group:
-            self._lookups = group
+            self._errands = group
             try:
                 await asyncio.Event().wait()
             finally:
-                self._lookups = None
+                self._errands = None
 
     # Within a dialog
 
@@ -104,19 +138,25 @@ class Relay:
         if token is None:
             return False
         onward = self._onward(onward)
-        self._trying(transaction)
+        if onward.method == "NOTIFY":
+            record_again(onward, taken)
         if token.side is Side.PBX:
+            self._trying(transaction)
             next_hop(onward)  # only the fix for strict routers: it goes to the phone's own flow
             leg = self._open(transaction, onward, token)
             self._deliver(leg, token, self._routes.former_way(taken, token.account))
+        elif onward.method != "BYE" and self._is_too_fast(transaction):
+            return True
         else:
+            self._trying(transaction)
             self._forget_our_nonces(onward, token.account)
             leg = self._open(transaction, onward, None)
-            self._to_pbx(leg, next_hop(onward), token.account, seen_address(taken))
+            aim = self._aim(onward, token.account, taken, transaction.flow)
+            self._to_pbx(aim, lambda flow: self._leave_for_pbx(leg, flow))
         metrics.RELAYED.labels("in-dialog").inc()
         return True
 
-    def ack(self, ack: Message, _flow: Flow) -> None:
+    def ack(self, ack: Message, flow: Flow) -> None:
         """Pass on the ACK to a 2xx; one that leads nowhere is dropped."""
         try:
             onward = ack.copy()
@@ -125,17 +165,15 @@ class Relay:
             if token is None:
                 return
             onward = forwarded(onward)
-            hop = next_hop(onward)
+            aim = self._aim(onward, token.account, taken, flow)
         except SipSyntaxError:
             return
         if token.side is Side.PHONE:
             self._forget_our_nonces(onward, token.account)
-            self._ack_to_pbx(onward, hop, token.account, seen_address(taken))
+            self._to_pbx(aim, lambda way: self._send_ack(onward, way))
         elif not self._ack_to_phone(onward, token):
             self._late_acks.wait(onward, token)
-            flow = self._ways.back(self._routes.former_way(taken, token.account))
-            if flow is not None:
-                self._transactions.send_ack(onward, flow)
+            self._send_ack(onward, self._ways.back(self._routes.former_way(taken, token.account)))
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
         """Take back an INVITE that was passed on. False: it is none of ours, or has its final response."""
@@ -151,11 +189,12 @@ class Relay:
         """A phone registered: what waits for it, or hangs on its older flow, goes to it now."""
         for leg in list(self._to_phones.get(account_id, ())):
             assert leg.destination is not None
-            phone = self._phone(leg.destination, leg.onward.uri)
+            phone = self._whereabouts.phone(leg.destination, leg.onward.uri)
             is_new_way = phone is not None and (leg.waits is not None or phone.flow != leg.flow)
             if phone is not None and is_new_way and not leg.has_answer:
                 self._send(leg, phone.flow)
         self._late_acks.arrived(account_id, self._ack_to_phone)
+        self._late_byes.arrived(account_id, self._bye_to_phone)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone."""
@@ -173,12 +212,10 @@ class Relay:
         if sender is None:
             refuse(transaction, 403, "From is not an account that registered over this connection")
             return
-        wait = self._rates.take(transaction.flow, self._clock.monotonic())
-        if wait:
-            refuse(transaction, 503, "Too many requests", retry_after=int(wait) + 1)
+        if self._is_too_fast(transaction):
             return
         phone, account = sender
-        upstream = self._upstream(account.id)
+        upstream = self._pbxs.upstream(account.id)
         if upstream is None:
             refuse(transaction, 480, "The account is not registered at its PBX now", retry_after=5)
             return
@@ -197,21 +234,9 @@ class Relay:
         Raises SipSyntaxError where it may travel no further.
         """
         onward = self._onward(onward)
-        phones = self._phones.flows(account.id)
-        breadth = breadth_of(transaction.request, MAX_BREADTH)
-        copies = []
-        for phone in phones[:breadth]:
-            copy = onward.copy()
-            copy.uri = phone.contact_uri
-            copy.set("Max-Breadth", str(max(1, breadth // len(phones))))
-            if copy.method in DIALOG_FORMING:
-                pbx_side, phone_side = self._routes.pair(
-                    phone, self._towards(account.id, transaction.flow), transaction.flow
-                )
-                record_routes(copy, first=pbx_side, second=phone_side)
-            put_routes(copy, phone.path)
-            copies.append((copy, phone.flow, loop_marked_branch(self._entropy, transaction.request)))
-        Fan(self._transactions, transaction).send(copies)
+        phones, breadth = self._phones.flows(account.id), breadth_of(transaction.request, MAX_BREADTH)
+        pbx_side = self._towards(account.id, transaction.flow)
+        self._live.pass_on(transaction, onward, phones, pbx_side, breadth)
         metrics.RELAYED.labels("to-live-phones").inc()
 
     # Its own
@@ -256,11 +281,12 @@ class Relay:
             self._wait(leg)  # its connection broke; the phone may come back by itself
         elif was_sent or leg.destination is not None:
             leg.end(unanswered(leg.method, is_in_dialog=leg.is_in_dialog))
+            self._leave_bye(leg)
         else:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
 
     def _deliver(self, leg: Leg, destination: RouteToken, former: tuple[str, int] | None) -> None:
-        phone = self._phone(destination, leg.onward.uri)
+        phone = self._whereabouts.phone(destination, leg.onward.uri)
         flow = phone.flow if phone is not None else self._ways.back(former)
         if flow is not None:
             self._send(leg, flow)
@@ -272,39 +298,44 @@ class Relay:
         allowed = patience(leg.method)
         if leg.is_cancelled or not allowed.seconds:
             leg.end(allowed.answer)
+            self._leave_bye(leg)
             return
         when = self._clock.monotonic() + allowed.seconds
         leg.waits = self._timers.call_at(when, lambda: leg.end(allowed.answer))
 
-    def _phone(self, token: RouteToken, uri: str) -> PhoneFlow | None:
-        """Return the phone of a dialog on its current flow.
+    def _leave_bye(self, leg: Leg) -> None:
+        """A call that ends while its phone is away must not stay on its display when it comes back."""
+        if leg.method == "BYE" and leg.destination is not None:
+            self._late_byes.wait(leg.onward, leg.destination)
+            self._begin(self._on_left(leg.destination, leg.onward))
 
-        After a new enrolment it is known by its instance, and any phone by the Contact of the dialog.
-        """
-        phones = self._phones.flows(token.account)
-        wanted = RouteToken(Side.PHONE, token.account, installation=token.installation, flow=token.flow)
-        for phone in phones:
-            if self._routes.token(phone) == wanted:
-                return phone
-        number = token.installation
-        former = None if number is None else self._store.read(lambda tx: tx.registrations.get(number))
-        for phone in phones:
-            if phone.contact_uri == uri or (former is not None and phone.instance == former.sip_instance):
-                return phone
-        return None
+    def _aim(self, onward: Message, account_id: int, taken: list[SipUri], flow: Flow) -> _Aim:
+        """Raises SipSyntaxError where nobody can read the way."""
+        is_proven = any(phone.account_id == account_id for phone in self._phones.of_flow(flow))
+        return _Aim(next_hop(onward), account_id, seen_address(taken), is_proven)
 
-    def _to_pbx(self, leg: Leg, hop: SipUri, account_id: int, seen: tuple[str, int] | None) -> None:
-        upstream = self._upstream(account_id)
-        flow = self._ways.at_once(hop, upstream, seen)
+    def _to_pbx(self, aim: _Aim, then: Callable[[Flow | None], None]) -> None:
+        """Call `then` with the flow, or with None where there is no way; at once where no name is asked."""
+        upstream = self._pbxs.upstream(aim.account_id)
+        flow = self._ways.at_once(aim.hop, upstream, aim.seen)
         if flow is not None:
-            self._send(leg, flow)
+            then(self._allowed(aim, flow))
         else:
-            self._look_up(self._to_name(leg, hop, upstream, seen))
+            self._begin(self._to_name(aim, upstream, then))
 
     async def _to_name(
-        self, leg: Leg, hop: SipUri, upstream: Upstream | None, seen: tuple[str, int] | None
+        self, aim: _Aim, upstream: Upstream | None, then: Callable[[Flow | None], None]
     ) -> None:
-        flow = await self._ways.resolved(hop, upstream, seen)
+        then(self._allowed(aim, await self._ways.resolved(aim.hop, upstream, aim.seen)))
+
+    def _allowed(self, aim: _Aim, flow: Flow | None) -> Flow | None:
+        """Whoever has seen a token can send by it: without a password he reaches the account's PBX only."""
+        if flow is None or aim.is_proven:
+            return flow
+        account = self._account(aim.account_id)
+        return flow if account is not None and self._pbxs.is_known(account, flow) else None
+
+    def _leave_for_pbx(self, leg: Leg, flow: Flow | None) -> None:
         if leg.is_over:
             return
         if flow is not None:
@@ -312,31 +343,33 @@ class Relay:
         else:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
 
-    def _ack_to_pbx(self, ack: Message, hop: SipUri, account_id: int, seen: tuple[str, int] | None) -> None:
-        upstream = self._upstream(account_id)
-        flow = self._ways.at_once(hop, upstream, seen)
+    def _send_ack(self, ack: Message, flow: Flow | None) -> None:
         if flow is not None:
             self._transactions.send_ack(ack, flow)
-            return
-
-        async def to_name() -> None:
-            found = await self._ways.resolved(hop, upstream, seen)
-            if found is not None:
-                self._transactions.send_ack(ack, found)
-
-        self._look_up(to_name())
 
     def _ack_to_phone(self, ack: Message, token: RouteToken) -> bool:
-        phone = self._phone(token, ack.uri)
+        phone = self._whereabouts.phone(token, ack.uri)
         if phone is not None:
             self._transactions.send_ack(ack, phone.flow)
         return phone is not None
 
-    def _look_up(self, work: Coroutine[None, None, None]) -> None:
-        if self._lookups is None:
+    def _bye_to_phone(self, bye: Message, token: RouteToken) -> bool:
+        phone = self._whereabouts.phone(token, bye.uri)
+        if phone is not None:
+            self._transactions.request(bye, phone.flow, _ignore, _ignore)
+        return phone is not None
+
+    def _is_too_fast(self, transaction: ServerTransactionHandle) -> bool:
+        wait = self._rates.take(transaction.flow, self._clock.monotonic())
+        if wait:
+            refuse(transaction, 503, "Too many requests", retry_after=int(wait) + 1)
+        return wait > 0
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        if self._errands is None:
             work.close()
             raise RuntimeError("the relay does not run")
-        self._lookups.create_task(_guarded(work))
+        self._errands.create_task(_guarded(work))
 
     def _sender(self, request: Message, mine: list[PhoneFlow]) -> tuple[PhoneFlow, Account] | None:
         claimed = claimed_aors(request)
@@ -351,7 +384,7 @@ class Relay:
 
     def _towards(self, account_id: int, flow: Flow) -> Address:
         """Return our address as the PBX of this account reaches it."""
-        upstream = self._upstream(account_id)
+        upstream = self._pbxs.upstream(account_id)
         host, port = upstream.our_address if upstream is not None else flow.local
         return Address(host, port, flow.transport if upstream is None else upstream.flow.transport)
 
@@ -382,9 +415,13 @@ class Relay:
             transaction.respond(respond(transaction.request, 100))
 
 
+def _ignore(_outcome: object) -> None:
+    """The PBX has its answer already."""
+
+
 async def _guarded(work: Coroutine[None, None, None]) -> None:
     try:
         await work
     except Exception:
         _FAULTS.inc()
-        _log.error("lookup_failed", exc_info=True)
+        _log.error("errand_failed", exc_info=True)
