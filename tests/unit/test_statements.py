@@ -54,6 +54,7 @@ WHOLE = {
     ("binding_work", "trial_ids"),
     ("binding_work", "unregisters"),
     ("calls", "held"),
+    ("guests", "count"),
     ("lives", "standings"),  # the list that it is given
     ("lives", "total"),
     ("lives", "ends"),

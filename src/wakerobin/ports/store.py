@@ -27,6 +27,7 @@ from wakerobin.core.values import (
     Way,
 )
 from wakerobin.ports.alarms import Alarms
+from wakerobin.ports.guests import Guests
 from wakerobin.ports.upkeep import HeldUses, Receipts, Tallies, Troubles
 
 T = TypeVar("T")
@@ -474,6 +475,8 @@ class Transaction(Protocol):
     def tallies(self) -> Tallies: ...
     @property
     def alarms(self) -> Alarms: ...
+    @property
+    def guests(self) -> Guests: ...
 
 
 class Store(Protocol):

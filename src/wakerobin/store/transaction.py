@@ -5,6 +5,7 @@ from __future__ import annotations
 from wakerobin.store.session import Session
 from wakerobin.store.tables_accounts import AccountTable, RegistrationTable, TargetTable
 from wakerobin.store.tables_alarms import AlarmTable
+from wakerobin.store.tables_guests import GuestTable
 from wakerobin.store.tables_lives import LifeTable, StoryTable
 from wakerobin.store.tables_outbox import OutboxTable
 from wakerobin.store.tables_upkeep import HeldUseTable, ReceiptTable, TallyTable, TroubleTable
@@ -29,3 +30,4 @@ class SqlTransaction:
         self.receipts = ReceiptTable(session)
         self.tallies = TallyTable(session)
         self.alarms = AlarmTable(session)
+        self.guests = GuestTable(session)

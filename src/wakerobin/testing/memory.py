@@ -23,6 +23,7 @@ from wakerobin.testing.memory_groups import (
     MemoryRegistrations,
     MemoryTargets,
 )
+from wakerobin.testing.memory_guests import MemoryGuests
 from wakerobin.testing.memory_tables import Tables
 from wakerobin.testing.memory_time import MemoryLives, MemoryOutbox, MemoryStories
 from wakerobin.testing.memory_upkeep import MemoryHeldUses, MemoryReceipts, MemoryTallies, MemoryTroubles
@@ -55,6 +56,7 @@ class MemoryTransaction:
         self.receipts = MemoryReceipts(tables)
         self.tallies = MemoryTallies(tables)
         self.alarms = MemoryAlarms(tables)
+        self.guests = MemoryGuests(tables)
 
 
 class MemoryStore:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from wakerobin.core.guests import Guest
 from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget
 from wakerobin.ports.alarms import Alarm
 from wakerobin.ports.store import CallRecord, HeldCall, OutboxRow, StoryRow, Trial, Unregister
@@ -102,6 +103,7 @@ class Tables:
         self.receipt: Table[int, ReceiptRow] = Table(journal, "receipts")
         self.tally: Table[tuple[str, str, int, str], TallyRow] = Table(journal, "tallies")
         self.alarm: Table[str, Alarm] = Table(journal, "alarms")
+        self.guest: Table[int, Guest] = Table(journal, "guests")
 
     def forget_leases(self) -> None:
         """Begin another run: what an earlier one was sending may be sent again."""

@@ -237,3 +237,18 @@ CREATE TABLE tally (
   count INTEGER NOT NULL,
   PRIMARY KEY (day, app, platform, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Phones that nobody enrolled (RFC 8599), by the number that stands for them in our Path.
+CREATE TABLE guest (
+  number INTEGER PRIMARY KEY,
+  app TEXT NOT NULL,
+  aor TEXT NOT NULL,
+  sealed BLOB NOT NULL, -- JSON: where it is pushed
+  said TEXT NOT NULL, -- JSON: what its REGISTER and the PBX said
+  registered_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  next_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX guest_due ON guest (next_at);
+CREATE INDEX guest_aor ON guest (aor);
