@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wakerobin.core.sip.message import Message
-from wakerobin.services.switchboard.incoming import caller_of
+from wakerobin.services.callers import caller_of
 
 
 def invite(from_: str, asserted: str = "") -> Message:

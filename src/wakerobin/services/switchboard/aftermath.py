@@ -12,8 +12,9 @@ from wakerobin.core.sip.message import Message
 from wakerobin.core.story import is_declined_elsewhere, is_elsewhere, readable
 from wakerobin.core.values import Life, Purpose, PushRegistration
 from wakerobin.ports.store import CallRecord, OutboxRow, Transaction
+from wakerobin.services.callers import shown_name
 from wakerobin.services.switchboard.exchange import Exchange
-from wakerobin.services.switchboard.wake import ELSEWHERE, Wakeable, caller_name
+from wakerobin.services.switchboard.wake import ELSEWHERE, Wakeable
 
 MISSED_AFTER_MS = 5_000
 """So long after its end an app that woke late can still say that it knows of the call."""
@@ -89,7 +90,7 @@ class Aftermath:
             Missed(
                 id_,
                 record.call_id,
-                caller_name(record.caller),
+                shown_name(record.caller),
                 tuple(self._exchange.push_ids(self._invite, wakeable)),
                 record.ended_at,
             )

@@ -12,16 +12,13 @@ from wakerobin.core.addresses import Reach, parse_address, reach
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.sip.forking import loop_hash
-from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, put_routes, record_routes
 from wakerobin.core.sip.uri import SipUri
-from wakerobin.core.story import readable
 from wakerobin.core.values import Flow, PhoneFlow, Transport
+from wakerobin.services.callers import caller_of as caller_of
 
 _VIDEO = re.compile(rb"^m=video +([1-9]\d*) ", re.MULTILINE)
-_NUMBER = re.compile(r"\+?[0-9*#]{2,}\Z")
-_LONGEST_SHOWN = 200
 
 
 def call_key(secret: bytes, invite: Message, account_id: int) -> str:
@@ -32,29 +29,6 @@ def call_key(secret: bytes, invite: Message, account_id: int) -> str:
 def registration_call_id(secret: bytes, sip_call_id: str, from_tag: str, registration: str) -> str:
     """Return the `call_id` under which one registration knows a call; a UUID, fit for CallKit."""
     return uuid_from(keyed_hash(secret, "call-of", sip_call_id, from_tag, registration))
-
-
-def caller_of(invite: Message) -> dict[str, str]:
-    """Return who calls: `uri`, `number`, `name`. The PBX's assertion goes before the From (RFC 3325).
-
-    What is too long for any display is cut: it has to fit into a push.
-    """
-    for header in ("p-asserted-identity", "from"):
-        try:
-            address = NameAddr.parse((invite.values(header) or [""])[0])
-            user = SipUri.parse(address.uri).user or ""
-        except SipSyntaxError:
-            continue
-        return {
-            "uri": _cut(readable(address.uri)),
-            "number": _cut(user) if _NUMBER.match(user) else "",
-            "name": _cut(readable(address.display)),
-        }
-    return {"uri": "", "number": "", "name": ""}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 def has_video(invite: Message) -> bool:

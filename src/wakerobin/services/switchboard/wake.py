@@ -20,7 +20,8 @@ from wakerobin.core.story import readable
 from wakerobin.core.values import Account, Life, Provider, Purpose, PushRegistration, PushTarget
 from wakerobin.ports.store import Transaction
 from wakerobin.ports.texts import Text, Texts
-from wakerobin.services.switchboard.incoming import caller_of, has_video, registration_call_id
+from wakerobin.services.callers import caller_of, shown_name
+from wakerobin.services.switchboard.incoming import has_video, registration_call_id
 
 ELSEWHERE = "answered-elsewhere"
 """The API's word for a call that somebody took at another phone."""
@@ -56,11 +57,6 @@ def wakeables(tx: Transaction, account: Account) -> list[Wakeable]:
     return found
 
 
-def caller_name(caller: dict[str, str]) -> str:
-    """Return what a caller is called in a text: by name, else by number, else by address."""
-    return caller.get("name") or caller.get("number") or caller.get("uri", "").removeprefix("sip:")
-
-
 def call_details(secret: bytes, invite: Message, registration: PushRegistration, api: str) -> CallDetails:
     """Return what this registration is told of a call; `api` is the URL under which apps reach the API."""
     return CallDetails(
@@ -83,7 +79,7 @@ class CallWords:
         if all(target.provider is Provider.APNS for target in wakeable.targets):
             return _NO_TEXT
         registration = wakeable.registration
-        values = {"account": wakeable.name, "caller": caller_name(call.caller)}
+        values = {"account": wakeable.name, "caller": shown_name(call.caller)}
         return self._texts.text(type_, registration.locale, registration.app, values, variant=variant)
 
 
