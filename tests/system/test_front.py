@@ -42,7 +42,7 @@ async def test_options_of_the_pbx_is_answered_by_us_and_wakes_nobody() -> None:
         assert not world.pushes.sent
 
 
-@pytest.mark.parametrize("method", ["MESSAGE", "SUBSCRIBE"])
+@pytest.mark.parametrize("method", ["MESSAGE"])
 async def test_what_is_not_served_yet_is_answered_with_what_is(method: str) -> None:
     world = World()
     async with world.running():
@@ -66,7 +66,7 @@ async def test_a_message_waiting_indication_is_accepted_and_wakes_nobody() -> No
         assert not world.pushes.sent
 
 
-@pytest.mark.parametrize("method", ["NOTIFY", "REFER", "INFO", "PUBLISH", "FROBNICATE"])
+@pytest.mark.parametrize("method", ["NOTIFY", "REFER", "SUBSCRIBE", "INFO", "PUBLISH", "FROBNICATE"])
 async def test_what_nobody_is_woken_for_reaches_a_phone_that_is_there(method: str) -> None:
     world = World()
     async with world.running():
@@ -77,11 +77,11 @@ async def test_what_nobody_is_woken_for_reaches_a_phone_that_is_there(method: st
         (sent,) = to_phone(world, method)
         assert sent.uri == phone.contact
         assert sent.max_forwards == 69
-        assert len(sent.values("record-route")) == (2 if method == "REFER" else 0)
+        assert len(sent.values("record-route")) == (2 if method in ("REFER", "SUBSCRIBE") else 0)
         assert not world.pushes.sent
 
 
-@pytest.mark.parametrize("method", ["NOTIFY", "REFER", "INFO", "PUBLISH", "FROBNICATE"])
+@pytest.mark.parametrize("method", ["NOTIFY", "REFER", "SUBSCRIBE", "INFO", "PUBLISH", "FROBNICATE"])
 async def test_what_nobody_is_woken_for_gets_480_while_all_phones_sleep(method: str) -> None:
     world = World()
     async with world.running():

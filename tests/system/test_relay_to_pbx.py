@@ -153,3 +153,59 @@ async def test_somebody_s_ack_that_belongs_to_no_dialog_of_ours_goes_nowhere() -
         )
         await world.clock.settle()
         assert len(world.wire.messages) == before + 1
+
+
+# Whose requests, and how many
+
+
+async def test_a_phone_that_has_not_registered_again_ends_its_call_from_anywhere() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call, at_phone = await talking(world, phone)
+        world.move(phone, "203.0.113.82")  # and it hangs up before it registers there
+        at_phone.hang_up()
+        await world.until(lambda: call.is_over)
+        await world.until(answered(at_phone, "BYE", 200))
+
+
+@pytest.mark.parametrize("contact", ["sip:bob@other.example:5080", "sip:bob@198.51.100.78:5090"])
+async def test_whoever_has_only_seen_a_token_reaches_nobody_but_the_pbx_by_it(contact: str) -> None:
+    world = World()
+    world.names.zone["other.example"] = ["198.51.100.77"]
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        _, at_phone = await talking(world, phone)
+        world.move(phone, "203.0.113.82")
+        at_phone.target = contact
+        at_phone.request("INFO")
+        await world.until(answered(at_phone, "INFO", 500))
+        ack = Message.request("ACK", contact, [("Max-Forwards", "70"), ("Route", at_phone.routes[0])])
+        world.relay.ack(ack, phone.flow)
+        await world.run_for(1 * SECOND)
+        assert not world.sent_to("198.51.100.77")
+        assert not world.sent_to("198.51.100.78")
+        at_phone.target = f"sip:bob@{PBX[0]}"
+        at_phone.request("INFO")
+        await world.until(answered(at_phone, "INFO", 200))
+
+
+async def test_a_flood_within_a_dialog_is_slowed_and_its_bye_is_not() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        call, at_phone = await talking(world, phone)
+        for _ in range(80):
+            at_phone.request("INFO")
+        at_phone.hang_up()
+        await world.until(answered(at_phone, "BYE", 200))
+        await world.run_for(1 * SECOND)
+        got = [one.status for one in at_phone.responses if one.cseq.method == "INFO"]
+        assert got.count(200) == sum(one.method == "INFO" for one in call.requests)
+        assert 50 <= got.count(200) < 60
+        assert got.count(503) == 80 - got.count(200)
+        slowed = next(one for one in at_phone.responses if one.status == 503)
+        assert slowed.get("retry-after") == "1"

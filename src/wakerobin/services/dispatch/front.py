@@ -22,11 +22,11 @@ from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.phones.routes import RecordRoutes
 from wakerobin.services.relay import Relay
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE"
 SCHEMES = frozenset({"sip", "sips", "tel"})
 NEVER_PROXIED = frozenset({"REGISTER", "OPTIONS"})
 ONLY_IN_DIALOGS = frozenset({"BYE", "PRACK", "UPDATE"})
-NOT_SERVED_YET = frozenset({"MESSAGE", "SUBSCRIBE"})
+NOT_SERVED_YET = frozenset({"MESSAGE"})
 REGISTRAR_EXTENSIONS = frozenset({"path", "outbound", "gruu"})
 
 CALLS_PER_SECOND = 10.0
