@@ -70,6 +70,14 @@ class SipOptions:
     register_expires: Duration = _duration(600 * SECOND, "The expiry asked of PBXs.")
     register_rate: float = _option(50.0, "REGISTERs a second to one registrar, at most.")
     register_burst: int = _option(50, "REGISTERs to one registrar that may go at once.")
+    recovery_rate: float = _option(
+        0.0,
+        "REGISTERs a second to a registrar that has lost many bindings at once, to begin with; it is then "
+        "found out from its answers. 0: four times `register_rate`.",
+    )
+    pbx_connections: int = _option(
+        4, "Connections to one PBX over TCP or TLS that its accounts share: a reset takes one of them."
+    )
     unproven_rate: float = _option(
         1.0, "REGISTERs with unproven credentials a second to one registrar, at most."
     )
@@ -84,6 +92,45 @@ class SipOptions:
     )
     t1: Duration = _duration(500, "RFC 3261 T1. Change it in tests only.")
     max_breadth: int = _option(60, "RFC 5393 Max-Breadth.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOptions:
+    """`[limits]`: what SIP may cost (docs/hardening.md). A source is an IPv4 address or an IPv6 /64."""
+
+    connections: int = _option(20_000, "SIP connections at a time; beyond it the oldest unproven one goes.")
+    connections_per_source: int = _option(2_000, "Of one source.")
+    unproven_per_source: int = _option(
+        200, "Of one source, those over which no phone has shown its password yet."
+    )
+    handshakes: int = _option(500, "TLS handshakes under way at a time; beyond it the oldest goes.")
+    handshake_time: Duration = _duration(10 * SECOND, "How long a TLS handshake may take.")
+    first_message_time: Duration = _duration(
+        30 * SECOND, "How soon a connection must have brought a whole message."
+    )
+    unproven_time: Duration = _duration(
+        60 * SECOND, "How soon a phone must have shown its password over its connection."
+    )
+    idle_time: Duration = _duration(
+        0, "How long a connection may bring nothing; 0: a little longer than `sip.phone_expires_max`."
+    )
+    unread: int = _option(256 * 1024, "Octets that may wait for a peer that does not read.")
+    source_rate: float = _option(100.0, "Messages a second of one source, of what is unproven; connections count.")
+    source_burst: int = _option(1_000, "…and how many may come at once.")
+    strangers_rate: float = _option(
+        1_000.0, "Messages a second of all sources together at which no phone has ever proved itself."
+    )
+    phone_rate: float = _option(20.0, "Requests a second over the flow of a phone that has proved itself.")
+    phone_burst: int = _option(200, "…and how many may come at once.")
+    pbx_rate: float = _option(10_000.0, "Requests a second of one address of a PBX.")
+    ban: Duration = _duration(
+        5 * MINUTE,
+        "How long a source is shut out that sends garbage or guesses passwords; 0: not at all. Over UDP, where "
+        "a source can be forged, 30s at most.",
+    )
+    trusted: tuple[str, ...] = _option(
+        (), "Networks of proxies and edges of your own, which bring many phones: treated like a PBX."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +330,7 @@ class Options:
     """The whole configuration. With no file at all the defaults run."""
 
     sip: SipOptions = _table(SipOptions, "See [sip].")
+    limits: LimitOptions = _table(LimitOptions, "See [limits].")
     http: HttpOptions = _table(HttpOptions, "See [http].")
     store: StoreOptions = _table(StoreOptions, "See [store].")
     log: LogOptions = _table(LogOptions, "See [log].")

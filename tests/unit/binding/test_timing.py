@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -168,11 +169,28 @@ def test_what_is_worth_telling() -> None:
     second, _ = troubled(first, Unreachable("x"), 30.0, 0.5)
     refused, _ = troubled(None, Refused(Refusal.WRONG, 401), 0.0, 0.5)
     strange, _ = troubled(None, RealmUnknown(("x",)), 0.0, 0.5)
-    assert not first.is_worth_telling(10.0, 300.0)
-    assert first.is_worth_telling(300.0, 300.0)
-    assert second.is_worth_telling(30.0, 300.0)
-    assert refused.is_worth_telling(0.0, 300.0)
-    assert not strange.is_worth_telling(0.0, 300.0)
+    assert not first.is_worth_telling(10.0, 300.0, 30.0)
+    assert first.is_worth_telling(300.0, 300.0, 30.0)
+    assert second.is_worth_telling(30.0, 300.0, 30.0)
+    assert refused.is_worth_telling(0.0, 300.0, 600.0)
+    assert not strange.is_worth_telling(0.0, 300.0, 300.0)
+
+
+def test_what_may_be_over_in_a_moment_is_not_told_even_if_the_binding_is_lost() -> None:
+    restarted, wait = troubled(None, Unreachable("x", is_refused=True), 0.0, 0.5)
+    assert not restarted.is_worth_telling(0.0, 0.0, wait)
+    again, wait = troubled(restarted, Unreachable("x", is_refused=True), 2.0, 0.5)
+    assert again.is_worth_telling(2.0, 0.0, wait)
+    busy = replace(restarted, failures=4)
+    assert busy.is_worth_telling(20.0, 0.0, 5.0), "a PBX that is busy again and again is news"
+
+
+def test_a_pbx_that_refuses_connections_is_tried_once_after_two_seconds_and_then_seldom() -> None:
+    trouble, waits = None, []
+    for _ in range(9):
+        trouble, wait = troubled(trouble, Unreachable("x", is_refused=True), 0.0, 1.0)
+        waits.append(wait)
+    assert waits == pytest.approx([2.2, 30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0])
 
 
 def test_after_a_restart_refused_accounts_wait_and_others_do_not() -> None:

@@ -16,8 +16,9 @@ from wakerobin.core.binding.outcomes import (
     Unreachable,
     Unusable,
 )
+from wakerobin.core.binding.recovery import RecoveryPace
 from wakerobin.core.binding.request import BindingRequest, Intent, next_cseq
-from wakerobin.core.binding.timing import look_in_s, refresh_in_s, resumed_in_s
+from wakerobin.core.binding.timing import look_in_s, phase, refresh_in_s, resumed_in_s
 from wakerobin.core.binding.trouble import Trouble, in_words, resumed_wait_s, troubled
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Losses",
     "Outcome",
     "RealmUnknown",
+    "RecoveryPace",
     "Refusal",
     "Refused",
     "Removed",
@@ -45,6 +47,7 @@ __all__ = [
     "look_in_s",
     "lost",
     "next_cseq",
+    "phase",
     "refresh_in_s",
     "resumed_in_s",
     "resumed_wait_s",

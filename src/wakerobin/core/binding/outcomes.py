@@ -100,6 +100,8 @@ class Unreachable:
     """No answer came; `reason` says how it failed."""
 
     reason: str
+    is_refused: bool = False
+    """Its machine was there and took no connection, or ended it: a PBX that is started again does that."""
 
 
 Outcome: TypeAlias = Bound | Removed | Looked | Refused | RealmUnknown | ComeLater | Unusable | Unreachable

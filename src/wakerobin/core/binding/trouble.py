@@ -22,6 +22,10 @@ REFUSED_WAITS_S = (600.0, 3_600.0, 21_600.0)
 """A refused account asks again after these, the last one for ever: more would look like guessing."""
 
 _BACKOFF = Backoff(first_s=30.0, most_s=1_800.0)
+_RESTART_S = 2.0
+"""A PBX that was only started again is there by then: one try, then the back-off."""
+_SOON_S = 6.0
+_MOST_SOON = 3
 _REALM_WAIT_S = 300.0
 _REALM_PATIENCE_S = 600.0
 _REALM_ATTEMPTS = 3
@@ -65,8 +69,13 @@ class Trouble:
     since_s: float
     failures: int
 
-    def is_worth_telling(self, now_s: float, bound_until_s: float) -> bool:
-        """Whether it is more than a refresh that has to be repeated: the binding is, or may be, lost."""
+    def is_worth_telling(self, now_s: float, bound_until_s: float, wait_s: float) -> bool:
+        """Whether it is more than a refresh that has to be repeated: the binding is, or may be, lost.
+
+        What is tried again within seconds may be over before anybody has read of it.
+        """
+        if wait_s <= _SOON_S and self.failures <= _MOST_SOON:
+            return False
         if self.state is not BindingState.UNREACHABLE or now_s >= bound_until_s:
             return True
         return self.failures > 1 and self.code != "realm-unknown"
@@ -146,6 +155,10 @@ def _wait_s(outcome: Outcome, trouble: Trouble, jitter: float) -> float:
     match outcome:
         case ComeLater(retry_after_s=int(seconds)):
             wait = min(max(seconds, _SHORTEST_RETRY_S), _LONGEST_RETRY_S)
+        case Unreachable(is_refused=True) if trouble.failures == 1:
+            wait = _RESTART_S
+        case Unreachable(is_refused=True):
+            return _BACKOFF.delay(trouble.failures - 2, jitter)
         case Refused():
             wait = REFUSED_WAITS_S[min(trouble.failures, len(REFUSED_WAITS_S)) - 1]
         case RealmUnknown():

@@ -27,11 +27,12 @@ from wakerobin.core.ids import keyed_hash
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Credentials, Flow
+from wakerobin.services.fleet.hops import Hop, lane_of
 from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
 from wakerobin.services.fleet.registrars import Registrar
 from wakerobin.services.fleet.surroundings import Surroundings
+from wakerobin.services.fleet.turns import Urgency
 
-NO_ADDRESS = "The name of the PBX does not resolve to an address."
 NO_ANSWER = "The PBX does not answer."
 
 _COUNTERS = {
@@ -47,6 +48,7 @@ _COUNTERS = {
         (Unreachable, "unreachable"),
     )
 }
+_NO_ADDRESS = Unreachable("The name of the PBX does not resolve to an address.")
 _CALL_ID_OCTETS = 15
 _USER_AGENT = "Wakerobin"
 
@@ -63,6 +65,8 @@ class Errand:
     registrar: Registrar
     last_cseq: int = 0
     kept: Iterable[KeptNonce] = ()
+    urgency: Urgency = Urgency.ROUTINE
+    """At whose rate its REGISTERs go."""
     purpose: str = "binding"
     """Conversations of another purpose have another Call-ID: the trial of new credentials."""
     contact: str = ""
@@ -76,6 +80,8 @@ class Ending:
     outcome: Outcome
     flow: Flow | None
     """None where the PBX has no address."""
+    hop: Hop | None = None
+    """The way that this flow is."""
     contact: str
     """The Contact URI that it was about."""
     cseq: int
@@ -105,6 +111,7 @@ class _Cycle:
         "_cycles",
         "_errand",
         "_flow",
+        "_hop",
         "_on_end",
         "_started_s",
         "_targets",
@@ -117,19 +124,22 @@ class _Cycle:
         self._started_s = cycles.around.clock.monotonic()
         self._targets = errand.registrar.targets()
         self._flow: Flow | None = None
+        self._hop: Hop | None = None
         self._contact = errand.contact
         self._conversation: Conversation | None = None
         self._cseq = next_cseq(cycles.around.wall_s(), errand.last_cseq) - 1
 
-    def try_next(self, reason: str = NO_ADDRESS) -> None:
+    def try_next(self, otherwise: Unreachable = _NO_ADDRESS) -> None:
         """Turn to the next address; without one more, end."""
         errand, around = self._errand, self._cycles.around
         if not self._targets:
-            self._end(Unreachable(reason))
+            self._end(otherwise)
             return
         address, port = self._targets.pop(0)
         transport, name = errand.registrar.hop.transport, errand.registrar.hop.host
-        self._flow = flow = around.endpoint.flow_to(transport, address, port, name=name)
+        lane = lane_of(errand.account.id, transport, around.options.sip.pbx_connections)
+        self._hop = Hop(transport, address, port, name if transport.is_secure else "", lane)
+        self._flow = flow = self._hop.flow(around.endpoint)
         if not errand.contact:
             ours = self._cycles.addresses.towards(flow)
             self._contact = contact_uri(errand.account.contact_user, ours, transport)
@@ -155,7 +165,7 @@ class _Cycle:
         if step is None:
             return
         if isinstance(step, Message):
-            self._errand.registrar.spend()
+            self._errand.registrar.spend(self._errand.urgency)
             self._send(step, self._flow)
             return
         self._errand.registrar.succeeded(self._flow.remote)
@@ -166,7 +176,10 @@ class _Cycle:
         assert self._flow is not None
         self._errand.registrar.failed(self._flow.remote)
         self._cseq = self._conversation.cseq
-        self.try_next(NO_ANSWER if reason == "timeout" else f"The PBX cannot be reached: {reason}.")
+        if reason == "timeout":
+            self.try_next(Unreachable(NO_ANSWER))
+        else:
+            self.try_next(Unreachable(f"The PBX cannot be reached: {reason}.", is_refused=True))
 
     def _end(self, outcome: Outcome) -> None:
         _COUNTERS[type(outcome)].inc()
@@ -175,6 +188,7 @@ class _Cycle:
             Ending(
                 outcome=outcome,
                 flow=self._flow,
+                hop=self._hop,
                 contact=self._contact,
                 cseq=conversation.cseq if conversation else self._cseq,
                 expires_s=conversation.expires_s if conversation else 0,

@@ -148,6 +148,12 @@ class Fleet:
         left_s = self._refreshing.agenda.monotonic(self._roster.bound_until[row]) - self.clock.monotonic()
         return self.clock.now() + round(left_s * 1000) if left_s > 0 else None
 
+    def called(self, account_id: int) -> None:
+        """Note that somebody calls an account: it is among the first to come back when bindings are lost."""
+        row = self._roster.row(account_id)
+        if row is not None:
+            self._roster.called[row] = int(self._around.wall_s()) // 60
+
     def upstream(self, account_id: int) -> Upstream | None:
         """Return the way from us to an account's PBX; None where there is none."""
         return self._ways.upstream(account_id)
@@ -161,11 +167,10 @@ class Fleet:
         return self._ways.is_known(account, flow)
 
     def flow_closed(self, flow: Flow) -> None:
-        """Take the news that a flow is no more: who was bound over it is due at once, in turn."""
+        """Take the news that a flow is no more: all who were bound over it come back, the called first."""
         if self._around.tasks is None:
             return
-        for row in self._refreshing.hops.cut(flow):
-            self._refreshing.bind_now(row, is_urgent=False)
+        self._refreshing.lost_flow(flow)
 
     async def _load(self) -> None:
         past = rhythm.read(self.store)
@@ -186,6 +191,8 @@ class Fleet:
                 registrar.resolve_soon()
                 granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
                 granted[registrar] = granted_s
+                if rate := past.recovery.get(rhythm.key(registrar)):
+                    registrar.queue.recovery.remember(rate)
             row = self._roster.add(account.id, registrar.number)
             if account.state is BindingState.REGISTERED:
                 wait_s = resumed_in_s(granted_s, account.id, wall_s, past.ran_until_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from wakerobin.core.binding import (
     ONE_CONTACT_CODE,
     ONE_CONTACT_REASON,
     Bound,
+    ComeLater,
     Intent,
     KeptNonce,
     Looked,
@@ -26,7 +27,7 @@ from wakerobin.core.binding import (
     troubled,
 )
 from wakerobin.core.errors import StoreUnavailableError
-from wakerobin.core.values import Account, BindingState, Credentials
+from wakerobin.core.values import Account, BindingState, Credentials, Flow
 from wakerobin.ports.store import Transaction
 from wakerobin.services.fleet.agenda import Agenda
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
@@ -36,10 +37,13 @@ from wakerobin.services.fleet.registrars import Registrars
 from wakerobin.services.fleet.rhythm import key
 from wakerobin.services.fleet.schedule import NEVER, Roster
 from wakerobin.services.fleet.surroundings import Surroundings
+from wakerobin.services.fleet.turns import Urgency
 from wakerobin.services.lives import Failure
 
 _STORE_RETRY_S = 30.0
 _MOST_LEFTOVERS = 4
+_LATELY_S = 86_400.0
+"""A call in the last day: this phone is missed first."""
 
 T = TypeVar("T")
 
@@ -74,18 +78,32 @@ class Refreshing:
         row = self._roster.row(account_id)
         return row is not None and bool(self._roster.is_busy[row])
 
-    def ask(self, row: int, *, is_urgent: bool = False) -> None:
+    def ask(self, row: int, urgency: Urgency = Urgency.ROUTINE) -> None:
         """Let a row have its conversation as soon as its registrar may be asked."""
         if self._roster.is_busy[row]:
             return
-        self._roster.is_busy[row] = 1
+        self._roster.is_busy[row] = Roster.RECOVERS if urgency is Urgency.RECOVERY else 1
         self._roster.due[row] = NEVER
-        self._registrars[self._roster.registrar[row]].ask(row, is_urgent=is_urgent)
+        self._registrars[self._roster.registrar[row]].ask(row, urgency)
 
-    def bind_now(self, row: int, *, is_urgent: bool = True) -> None:
+    def bind_now(self, row: int, urgency: Urgency = Urgency.URGENT) -> None:
         """Let a row be bound out of turn."""
         self._roster.refresh[row] = 0
-        self.ask(row, is_urgent=is_urgent)
+        self.ask(row, urgency)
+
+    def recover(self, rows: Iterable[int]) -> None:
+        """Bind rows again that have lost their binding together: first those that were called lately."""
+        called, lately = self._roster.called, int(self._around.wall_s() - _LATELY_S) // 60
+        waiting = sorted(rows, key=lambda row: -called[row] if called[row] > lately else 0)
+        for row in waiting:
+            self.bind_now(row, Urgency.RECOVERY)
+
+    def lost_flow(self, flow: Flow) -> None:
+        """Take the news that a connection is no more: who was bound over it is bound no longer."""
+        rows = self.hops.cut(flow)
+        for row in rows:
+            self._roster.bound_until[row] = min(self._roster.bound_until[row], self.agenda.now())
+        self.recover(rows)
 
     def adopt(self, account: Account, ending: Ending, outcome: Bound) -> None:
         """Go on with a binding that the trial of its credentials has made."""
@@ -143,6 +161,7 @@ class Refreshing:
             registrar=self._registrars[self._roster.registrar[row]],
             last_cseq=self._roster.cseq[row],
             kept=self._kept.get(account.id, ()),
+            urgency=Urgency.RECOVERY if self._roster.is_busy[row] == Roster.RECOVERS else Urgency.ROUTINE,
         )
 
     def _converse(self, row: int, errand: Errand) -> None:
@@ -151,6 +170,8 @@ class Refreshing:
     def _ended(self, row: int, errand: Errand, ending: Ending) -> None:
         self._roster.cseq[row] = ending.cseq
         outcome = ending.outcome
+        if errand.urgency is Urgency.RECOVERY:
+            self._learn_pace(errand, ending)
         if isinstance(outcome, Bound):
             if self._is_seen_elsewhere(ending, outcome):
                 # The old Contact goes first: some PBXs allow one, others make one of both (rewrite).
@@ -167,6 +188,14 @@ class Refreshing:
             self._failed(row, errand, ending)
         self._idle(row)
 
+    def _learn_pace(self, errand: Errand, ending: Ending) -> None:
+        """Find out how fast this PBX can take back those that it has lost."""
+        now_s, pace = self._around.clock.monotonic(), errand.registrar.queue.recovery
+        if isinstance(ending.outcome, ComeLater | Unreachable):
+            pace.overloaded(now_s)
+        else:
+            pace.answered(now_s, now_s - ending.started_s)
+
     def _is_seen_elsewhere(self, ending: Ending, outcome: Bound) -> bool:
         now_s = self._around.clock.monotonic()
         return ending.flow is not None and self._cycles.addresses.learn(ending.flow, outcome.seen, now_s)
@@ -174,7 +203,7 @@ class Refreshing:
     def _remove_then_bind(self, row: int, errand: Errand, contact: str) -> None:
         def bind(ending: Ending) -> None:
             self._roster.cseq[row] = ending.cseq
-            errand.registrar.spend()
+            errand.registrar.spend(errand.urgency)
             self._converse(row, replace(errand, last_cseq=ending.cseq, intent=Intent.BIND))
 
         last_cseq = self._roster.cseq[row]
@@ -191,7 +220,7 @@ class Refreshing:
             self._roster.cseq[row] = ending.cseq
             self._remove_all(row, errand, contacts[1:])
 
-        errand.registrar.spend()
+        errand.registrar.spend(errand.urgency)
         last_cseq = self._roster.cseq[row]
         removal = replace(errand, intent=Intent.REMOVE, contact=contacts[0], last_cseq=last_cseq)
         self._cycles.start(removal, removed)
@@ -199,13 +228,14 @@ class Refreshing:
     def _settle(self, row: int, account: Account, ending: Ending, outcome: Bound) -> None:
         """Note a binding and when to refresh it."""
         assert ending.flow is not None
+        assert ending.hop is not None
         registrar = self._registrars[self._roster.registrar[row]]
         registrar.bound(outcome, ending.expires_s)
         now, wall_s = self.agenda.now(), self._around.wall_s()
         refresh_s = refresh_in_s(outcome.granted_s, account.id, wall_s, self._around.jitter())
         refresh = self._roster.refresh[row] = now + int(refresh_s)
         self._roster.bound_until[row] = now + outcome.granted_s
-        self.hops.note(row, ending.flow)
+        self.hops.note(row, ending.hop, ending.flow)
         self.keep_alives.wake(ending.flow)
         if outcome.is_listed and registrar.can_look:
             self._put_look(row, account.id)
@@ -215,9 +245,8 @@ class Refreshing:
         _keep(self.service_routes, account.id, outcome.service_route)
         self._recovered(account)
         self._learn_realm(account, outcome)
-        for other in registrar.take_unreachable():
-            if other != row and self._roster.due[other] != NEVER:
-                self.ask(other)
+        if back := registrar.take_unreachable():
+            self.recover(other for other in back if other != row and self._roster.due[other] != NEVER)
 
     def _put_look(self, row: int, account_id: int) -> None:
         """Let the binding be looked at before its refresh, if the time for that has come."""
@@ -293,7 +322,7 @@ class Refreshing:
             errand.registrar.note_unreachable(row, ending.started_s)
         _log.warning("binding_failed", account=account.id, code=trouble.code, again_in_s=round(wait_s))
         bound_until_s = self.agenda.monotonic(self._roster.bound_until[row])
-        if trouble.is_worth_telling(now_s, bound_until_s):
+        if trouble.is_worth_telling(now_s, bound_until_s, wait_s):
             self._tell_failure(account, trouble, errand)
 
     def _tell_failure(self, account: Account, trouble: Trouble, errand: Errand) -> None:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
 
 from wakerobin.core.addresses import parse_address
 from wakerobin.core.binding import Bound
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.pacing import TokenBucket
 from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Transport
-from wakerobin.ports.clock import Timer
 from wakerobin.ports.store import KeptAccount
 from wakerobin.services.fleet.surroundings import Surroundings
-
-Turn: TypeAlias = Callable[[], None]
-"""Something that sends a REGISTER when its turn has come."""
+from wakerobin.services.fleet.turns import Queue, Turn, Urgency
 
 _ADDRESSES_FRESH_S = 30.0
 _HOLD_DOWN_S = 30.0
-_TURNS_AT_ONCE = 50
 _MOST_SOURCES = 256
-_SHORTEST_WAIT_S = 0.001  # a wait that rounding makes nothing of would never fill a bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +52,15 @@ def _next_hop(proxy: str, registrar: str, transport: Transport) -> NextHop:
 
 
 class Registrar:
-    """One PBX or outbound proxy: its addresses, its token bucket, and the queue for it.
+    """One PBX or outbound proxy: its addresses, and the queue for it.
 
-    Turns wait here, urgent ones first, until the address is known and the bucket has a token.
+    Turns wait here until the address is known and the pace allows them.
     """
 
     def __init__(
         self, number: int, hop: NextHop, surroundings: Surroundings, on_row: Callable[[int], None]
     ) -> None:
         options = surroundings.options.sip
-        now = surroundings.clock.monotonic()
         self.number = number
         self.hop = hop
         self.addresses: list[tuple[str, int]] = []
@@ -85,30 +76,24 @@ class Registrar:
         self.unreachable: set[int] = set()
         """Rows that wait out a back-off because nothing was answered to anyone."""
         self._around = surroundings
-        self._bucket = TokenBucket(options.register_rate, max(1, options.register_burst), at=now)
-        self._on_row = on_row
-        # A row waits as its number alone: after a first start a million of them may.
-        self._urgent: deque[Turn | int] = deque()
-        self._ordinary: deque[Turn | int] = deque()
-        self._timer: Timer | None = None
+        self.queue = Queue(surroundings, on_row, self._has_addresses)
+        """Who waits for a turn here."""
         self._fresh_until = float("-inf")
         self._is_resolving = False
         self._held_down: dict[tuple[str, int], float] = {}
         self._success_at = float("-inf")
         self._named_sources: set[str] = set()
 
-    def ask(self, turn: Turn | int, *, is_urgent: bool = False) -> None:
+    def ask(self, turn: Turn | int, urgency: Urgency = Urgency.ROUTINE) -> None:
         """Call `turn` when the registrar may be sent a REGISTER and its address was looked up.
 
         A number is a row of the roster: then `on_row` is called with it.
         """
-        (self._urgent if is_urgent else self._ordinary).append(turn)
-        if self._timer is None:
-            self._pump()
+        self.queue.ask(turn, urgency)
 
-    def spend(self) -> None:
+    def spend(self, urgency: Urgency = Urgency.ROUTINE) -> None:
         """Count a REGISTER that goes without waiting for its turn: the answer to a challenge."""
-        self._bucket.reserve(self._around.clock.monotonic())
+        self.queue.spend(urgency)
 
     def targets(self) -> list[tuple[str, int]]:
         """Return the addresses in the order to try; those that failed lately come last."""
@@ -155,40 +140,12 @@ class Registrar:
 
     def stop(self) -> None:
         """Forget everyone who waits: the fleet ends."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._urgent.clear()
-        self._ordinary.clear()
+        self.queue.stop()
 
-    def _pump(self) -> None:
-        self._timer = None
-        if self._around.tasks is None:
-            return  # the fleet has ended
+    def _has_addresses(self) -> bool:
         self.resolve_soon()
-        if not self.addresses and self._is_resolving:
-            return  # goes on when the addresses are there, or there are none
-        for _ in range(_TURNS_AT_ONCE):
-            queue = self._urgent or self._ordinary
-            if not queue:
-                return
-            wait = self._bucket.take(self._around.clock.monotonic())
-            if wait:
-                self._pump_in(wait)
-                return
-            turn = queue.popleft()
-            if isinstance(turn, int):
-                self._on_row(turn)
-            else:
-                turn()
-        # A long queue leaves the loop to others between its slices.
-        self._pump_in(0.0)
-
-    def _pump_in(self, seconds: float) -> None:
-        # A turn may have asked for another one, which then has set the timer.
-        if self._timer is None:
-            when = self._around.clock.monotonic() + max(seconds, _SHORTEST_WAIT_S)
-            self._timer = self._around.timers.call_at(when, self._pump)
+        # While they are looked up nobody goes; then it goes on, also where there are none.
+        return bool(self.addresses) or not self._is_resolving
 
     async def _resolve(self) -> None:
         hop = self.hop
@@ -199,8 +156,8 @@ class Registrar:
         self._fresh_until = self._around.clock.monotonic() + _ADDRESSES_FRESH_S
         self.addresses = found
         self._add_sources(address for address, _ in found)
-        if self._timer is None and (self._urgent or self._ordinary):
-            self._pump()
+        if self.queue:
+            self.queue.pump()
 
     def _note_source(self, route: str) -> None:
         """Requests of this PBX may come from whatever stands in its Service-Route or Path."""

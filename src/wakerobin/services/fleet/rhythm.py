@@ -17,12 +17,14 @@ _NAME = "fleet-rhythm"
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """When the server ran last, what each registrar granted, and how NATs show us to them."""
+    """When the server ran last, what was learnt of each registrar, and how NATs show us to them."""
 
     ran_until_s: float = float("-inf")
     """Wall clock, seconds."""
     granted_s: dict[str, int] = field(default_factory=dict)
     learnt: list[tuple[str, str, int, str, int]] = field(default_factory=list)
+    recovery: dict[str, float] = field(default_factory=dict)
+    """How fast each registrar takes back bindings that it has lost, as was found out."""
 
     def __hash__(self) -> int:
         return hash(self.ran_until_s)
@@ -35,15 +37,22 @@ def read(store: Store) -> Rhythm:
         return Rhythm()
     value: dict[str, Any] = json.loads(kept)
     learnt = [(str(t), str(r), int(rp), str(h), int(p)) for t, r, rp, h, p in value["learnt"]]
-    return Rhythm(float(value["ran_until_s"]), dict(value["granted_s"]), learnt)
+    return Rhythm(
+        float(value["ran_until_s"]), dict(value["granted_s"]), learnt, dict(value.get("recovery", {}))
+    )
 
 
 def note(
     registrars: Iterable[Registrar], learnt: list[tuple[str, str, int, str, int]], wall_s: float
 ) -> Rhythm:
     """Return what is to be remembered now."""
-    granted_s = {key(one): one.granted_s for one in registrars if one.granted_s}
-    return Rhythm(wall_s, granted_s, learnt)
+    granted_s, recovery = dict[str, int](), dict[str, float]()
+    for one in registrars:
+        if one.granted_s:
+            granted_s[key(one)] = one.granted_s
+        if one.queue.recovery.is_learnt:
+            recovery[key(one)] = one.queue.recovery.rate
+    return Rhythm(wall_s, granted_s, learnt, recovery)
 
 
 async def write(store: Store, rhythm: Rhythm) -> None:
@@ -52,6 +61,7 @@ async def write(store: Store, rhythm: Rhythm) -> None:
         "ran_until_s": rhythm.ran_until_s,
         "granted_s": rhythm.granted_s,
         "learnt": rhythm.learnt,
+        "recovery": rhythm.recovery,
     }
 
     def work(tx: Transaction) -> None:

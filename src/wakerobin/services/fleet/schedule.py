@@ -30,13 +30,17 @@ class Roster:
         self.bound_until = array("I")
         self.cseq = array("I")
         """The last CSeq number used."""
+        self.called = array("I")
+        """The minute (since 1970) of the last call to the account; 0 where none is known."""
         self.is_busy = bytearray()
-        """1 while a conversation, or the wait for its turn, is under way."""
+        """Not 0 while a conversation, or the wait for its turn, is under way; `RECOVERS` where it is one of
+        many that have lost their binding together."""
         self._row_of: dict[int, int] = {}
         self._free: list[int] = []
         self._counted: dict[int, tuple[int, int]] = {}
 
     NO_HOP = _NONE
+    RECOVERS = 2
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -66,6 +70,7 @@ class Roster:
             self.account[row] = account_id
             self.hop[row] = _NONE
             self.due[row] = self.refresh[row] = self.bound_until[row] = self.cseq[row] = 0
+            self.called[row] = 0
             self.is_busy[row] = 0
         self.registrar[row] = registrar
         return row
@@ -80,7 +85,8 @@ class Roster:
             self._free.append(row)
 
     def _grow(self) -> int:
-        for column in (self.registrar, self.hop, self.due, self.refresh, self.bound_until, self.cseq):
+        numbers = (self.registrar, self.hop, self.due, self.refresh, self.bound_until, self.cseq, self.called)
+        for column in numbers:
             column.append(0)
         self.account.append(0)
         self.is_busy.append(0)

@@ -36,6 +36,7 @@ from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrar, Registrars
 from wakerobin.services.fleet.surroundings import Surroundings
+from wakerobin.services.fleet.turns import Urgency
 from wakerobin.services.fleet.values import TrialResult, TrialVerdict
 from wakerobin.services.lives import Proof, tried_at, way_of
 
@@ -151,17 +152,17 @@ class Trials:
         if registrar.addresses:
             self._ration(running, trial, account, registrar)
         else:  # by its addresses guesses are counted, so that more names for one PBX bring no more of them
-            registrar.ask(lambda: self._ration(running, trial, account, registrar), is_urgent=True)
+            registrar.ask(lambda: self._ration(running, trial, account, registrar), Urgency.URGENT)
 
     def _ration(self, running: _Running, trial: Trial, account: Account, registrar: Registrar) -> None:
         if trial.is_trusted:
-            registrar.ask(lambda: self._send(running, trial, account, registrar), is_urgent=False)
+            registrar.ask(lambda: self._send(running, trial, account, registrar))
             return
         budget = self._budget(registrar)
         match budget.ask(trial.credentials.username, self._around.clock.monotonic()):
             case Grant():
                 running.budget = budget
-                registrar.ask(lambda: self._send(running, trial, account, registrar), is_urgent=True)
+                registrar.ask(lambda: self._send(running, trial, account, registrar), Urgency.URGENT)
             case Wait(seconds=seconds):
                 self._again(running, seconds)
             case TooManyAtRegistrar() as busy:

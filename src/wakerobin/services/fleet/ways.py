@@ -10,6 +10,7 @@ from wakerobin.core.addresses import Network, parse_address
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Account, Flow
 from wakerobin.services.fleet.cycle import proxy_route
+from wakerobin.services.fleet.hops import Hop
 from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrars
@@ -58,8 +59,8 @@ class Ways:
             targets = registrar.targets()
             if not targets:
                 return None
-            hop = (registrar.hop.transport, *targets[0])
-        flow = self._around.endpoint.flow_to(*hop)
+            hop = Hop(registrar.hop.transport, *targets[0])
+        flow = hop.flow(self._around.endpoint)
         ours = self._addresses.towards(flow)
         return Upstream(
             flow=flow,
