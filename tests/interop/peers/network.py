@@ -126,8 +126,10 @@ class Program:
         """How the last process ended; None while there is none that ended."""
         return None if self._process is None else self._process.returncode
 
-    async def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Run the command in the folder, its output appended to the log."""
+    async def start(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, listens: bool = False
+    ) -> None:
+        """Run the command in the folder, its output appended to the log. `say` needs `listens`."""
         assert not self.is_running
         # The kernel ends it when pytest dies, even by SIGKILL or by a time limit.
         guard = [find_program("setpriv"), "--pdeathsig", self._parting_signal]
@@ -140,11 +142,17 @@ class Program:
                 *command,
                 cwd=self.folder,
                 env=None if environment is None else {**os.environ, **environment},
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if listens else asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def say(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
 
     async def ended(self, within: float = PATIENCE) -> int:
         """Wait until it ends by itself; its exit code."""
