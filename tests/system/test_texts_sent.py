@@ -11,6 +11,7 @@ import pytest
 from tests.system.couriers import running_world
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.pushes import PushType
+from wakerobin.core.tokens import TokenKeys
 from wakerobin.ports.options import AppOptions, Options
 from wakerobin.server.building import Ground, build
 from wakerobin.services.courier import Courier
@@ -66,6 +67,7 @@ def test_a_server_with_a_broken_folder_of_texts_is_not_built(tmp_path: Path) -> 
         timers=clock,
         entropy=os.urandom,
         key=b"k" * 32,
+        keys=TokenKeys(b"k" * 32),
     )
     with pytest.raises(ConfigurationError, match=r"apps\.acme\.texts: .*nowhere: cannot be read"):
         build(ground)

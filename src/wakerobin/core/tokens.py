@@ -43,25 +43,31 @@ _NONCE_TIME = 6
 _CLOCK_SKEW_MS = 30_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TokenKeys:
     """The secrets that sign and verify: `current` makes tokens, `previous` are still understood.
 
-    The caller keeps a previous key for 7 days, longer than any call. Keys have 16 to 64 octets.
+    Driven by its keeper, which renews it now and then, and keeps a previous key for 7 days, longer than
+    any call. `lasting` never changes: ids and numbers are derived from it. Keys have 16 to 64 octets.
     """
 
     current: bytes = field(repr=False)
     previous: tuple[bytes, ...] = field(default=(), repr=False)
-    _by_id: dict[int, tuple[bytes, ...]] = field(init=False, repr=False, compare=False)
+    lasting: bytes = field(default=b"", repr=False)
+    """Without one it is the first `current`."""
+    generation: int = field(default=0, init=False, repr=False)
+    """Counts renewals: what was judged by the keys of an earlier one has to be judged again."""
+    _by_id: dict[int, tuple[bytes, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        by_id: dict[int, tuple[bytes, ...]] = {}
-        for key in (self.current, *self.previous):
-            if len(key) not in _KEY_OCTETS:
-                raise ValueError(f"a token key has 16 to 64 octets, not {len(key)}")
-            key_id = _key_id(key)
-            by_id[key_id] = (*by_id.get(key_id, ()), key)  # one octet: two keys may share it
-        object.__setattr__(self, "_by_id", by_id)
+        self.lasting = self.lasting or self.current
+        self._by_id = _by_id(self.current, *self.previous)
+
+    def renew(self, current: bytes, previous: tuple[bytes, ...]) -> None:
+        """Sign with another key from now on, and understand these only."""
+        self._by_id = _by_id(current, *previous)
+        self.current, self.previous = current, previous
+        self.generation += 1
 
     def with_id(self, key_id: int) -> tuple[bytes, ...]:
         """Return the keys that may have made a token with this key id: mostly one or none."""
@@ -264,6 +270,16 @@ def _open(keys: TokenKeys, purpose: str, text: str, *context: str, size: int) ->
         if same(mac, keyed_hash(key, purpose, payload, *context, size=size)):
             return payload
     return None
+
+
+def _by_id(*keys: bytes) -> dict[int, tuple[bytes, ...]]:
+    found: dict[int, tuple[bytes, ...]] = {}
+    for key in keys:
+        if len(key) not in _KEY_OCTETS:
+            raise ValueError(f"a token key has 16 to 64 octets, not {len(key)}")
+        key_id = _key_id(key)
+        found[key_id] = (*found.get(key_id, ()), key)  # one octet: two keys may share it
+    return found
 
 
 def _key_id(key: bytes) -> int:

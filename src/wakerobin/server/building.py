@@ -50,7 +50,9 @@ class Ground:
     timers: Timers
     entropy: Entropy
     key: bytes
-    """The server's secret: tokens, hashes and ids are derived from it."""
+    """The server's secret: hashes and ids are derived from it."""
+    keys: TokenKeys
+    """They sign what leaves the house and comes back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ def build(ground: Ground) -> Rooms:
         entropy=entropy,
         server_secret=key,
     )
-    keys = TokenKeys(key)
+    keys = ground.keys
     routes = RecordRoutes(keys, _listeners(endpoint), options.sip.public, run=entropy(4))
     doorkeeper = Doorkeeper(keys, entropy)
     phones = Phones(

@@ -18,6 +18,7 @@ from wakerobin.server.building import Ground, Rooms, build
 from wakerobin.server.folders import Folders
 from wakerobin.server.listening import Listening
 from wakerobin.server.secret import server_secret
+from wakerobin.server.token_keys import TokenKeyring
 from wakerobin.server.web_context import web_context
 from wakerobin.store import open_store
 from wakerobin.web import make_admin, make_api
@@ -70,19 +71,22 @@ class Server:
         self.remarks = store.remarks
         try:
             key = await server_secret(store, self._entropy)
+            timers = Wheel(loop)
+            keyring = TokenKeyring(store, clock, timers, self._entropy)
             ground = Ground(
                 options=self.options,
                 store=store,
                 clock=clock,
-                timers=Wheel(loop),
+                timers=timers,
                 entropy=self._entropy,
                 key=key,
+                keys=await keyring.open(key),
             )
-            await self._serve(build(ground))
+            await self._serve(build(ground), keyring)
         finally:
             await store.close()
 
-    async def _serve(self, rooms: Rooms) -> None:
+    async def _serve(self, rooms: Rooms, keyring: TokenKeyring) -> None:
         self.rooms = rooms
         context = web_context(rooms, lambda: self._is_ready)
         listening = Listening(self.options.http, self.folders.socket, make_api(context), make_admin(context))
@@ -91,7 +95,7 @@ class Server:
             await rooms.endpoint.start(rooms.transactions)
             await rooms.switchboard.resume()
             async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(_watched(*one), name=one[0]) for one in _loops(rooms)]
+                loops = [group.create_task(_watched(*one), name=one[0]) for one in _loops(rooms, keyring)]
                 await rooms.fleet.is_loaded.wait()
                 await rooms.pushing.warm()
                 serving = [group.create_task(work) for work in listening.works()]
@@ -117,7 +121,7 @@ class Server:
             self._on_ready(self)
 
 
-def _loops(rooms: Rooms) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+def _loops(rooms: Rooms, keyring: TokenKeyring) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     return [
         ("courier", rooms.courier.run()),
         ("fleet", rooms.fleet.run()),
@@ -125,6 +129,7 @@ def _loops(rooms: Rooms) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         ("relay", rooms.relay.run()),
         ("switchboard", rooms.switchboard.run()),
         ("ticker", rooms.ticker.run()),
+        ("token keys", keyring.run()),
     ]
 
 

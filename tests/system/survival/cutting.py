@@ -20,6 +20,7 @@ from unittest import mock
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.pushes import Accepted, Outcome, PushMessage, PushType, Unavailable
 from wakerobin.core.sip.timers import Timers as SipTimers
+from wakerobin.core.tokens import TokenKeys
 from wakerobin.core.values import Flow, Provider, Secret, Transport
 from wakerobin.net.endpoint import Listener
 from wakerobin.ports.clock import Timer
@@ -309,6 +310,7 @@ class CutWorld:
             timers=RunTimers(self.clock, run),
             entropy=entropy(f"run {run.number}"),
             key=b"the server's own secret",
+            keys=TokenKeys(b"the server's own secret"),
         )
         pushes = RunPushes(self, run)
         with mock.patch.multiple(

@@ -47,7 +47,8 @@ class RecordRoutes:
         self._public = public
         self._run = run
         # Each request of a dialog shows the same tokens several times: to know them again takes a twentieth.
-        self._known = lru_cache(maxsize=4096)(self._read)
+        # After a renewal of the keys it has to be read anew.
+        self._known = lru_cache(maxsize=4096)(lambda user, _generation: read(user, keys))
 
     def pair(self, phone: PhoneFlow, pbx_side: Address, seen: Flow | None = None) -> tuple[str, str]:
         """Return the URIs for the PBX's side and for the phone's side of a dialog with this phone.
@@ -81,10 +82,7 @@ class RecordRoutes:
         """Return what a Route of ours says; None for a foreign or forged one, or a listener without token."""
         if len(uri.user) > _LONGEST_TOKEN:
             return None
-        return self._known(uri.user) if uri.user else None
-
-    def _read(self, user: str) -> RouteToken | None:
-        return read(user, self._keys)
+        return self._known(uri.user, self._keys.generation) if uri.user else None
 
     def is_ours(self, uri: SipUri) -> bool:
         """Whether a Route leads here: by its token, or because it names a listener of ours."""
@@ -107,7 +105,7 @@ class RecordRoutes:
         if phone.registration_id:
             return phone.registration_id
         parts = (str(phone.account_id), phone.installation)
-        digest = keyed_hash(self._keys.current, "flow", *parts, size=8)
+        digest = keyed_hash(self._keys.lasting, "flow", *parts, size=8)
         return int.from_bytes(digest, "big") >> (64 - FLOW_BITS)
 
     def _uri(self, side: Side, phone: PhoneFlow, address: Address) -> str:

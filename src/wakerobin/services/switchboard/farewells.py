@@ -27,7 +27,7 @@ class Farewells:
         if wakeable is not None:
             targets = {target.id for target in wakeable.targets}
             services = self._exchange.take_back(bye, wakeable, targets, ENDED)
-        key = call_key(self._exchange.keys.current, bye, phone.account)
+        key = call_key(self._exchange.keys.lasting, bye, phone.account)
         if self._store.read(lambda tx: tx.calls.get(key)) is None:
             return  # the phone had called: no story is kept of that
         now = self._exchange.clock.now()
