@@ -86,7 +86,7 @@ class Switchboard:
     def invite(self, transaction: ServerTransactionHandle, account: Account) -> None:
         """Take a call to an account: 100 at once, then whatever wakes or rings its phones."""
         request, policy = transaction.request, self._policy(account.app)
-        key = call_key(self._exchange.keys.current, request, account.id)
+        key = call_key(self._exchange.keys.lasting, request, account.id)
         tag = hex_token(self._exchange.entropy, 8)
         known = self._by_key.get(key)
         if known is not None and not known.machine.state.is_over:
@@ -223,7 +223,7 @@ class Switchboard:
     def call_id_for(self, registration: PushRegistration, record: CallRecord) -> str:
         """Return the `call_id` under which this registration knows a call."""
         return registration_call_id(
-            self._exchange.keys.current, record.sip_call_id, record.from_tag, registration.public_id
+            self._exchange.keys.lasting, record.sip_call_id, record.from_tag, registration.public_id
         )
 
     async def wait(self, registration: PushRegistration, call_id: str, seconds: float) -> CallRecord | None:

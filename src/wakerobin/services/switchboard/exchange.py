@@ -101,7 +101,7 @@ class Exchange:
         policy = self._lifetime(wakeable.registration.app)
         details = self._details(invite, wakeable)
         text = self._words.text(PushType.CALL, wakeable, details)
-        messages = call_pushes(self.keys.current, details, wakeable, text, policy, (now, expires_at))
+        messages = call_pushes(self.keys.lasting, details, wakeable, text, policy, (now, expires_at))
         deadline = self.clock.monotonic() + (expires_at - now) / 1000
 
         def settled(message: PushMessage, outcome: Outcome) -> None:
@@ -116,12 +116,12 @@ class Exchange:
     def call_id(self, invite: Message, wakeable: Wakeable) -> str:
         """Return the `call_id` under which a registration knows this call."""
         public_id = wakeable.registration.public_id
-        return registration_call_id(self.keys.current, invite.call_id, invite.from_tag or "", public_id)
+        return registration_call_id(self.keys.lasting, invite.call_id, invite.from_tag or "", public_id)
 
     def push_ids(self, invite: Message, wakeable: Wakeable) -> list[str]:
         """Return the ids of the call pushes of a registration, as its receipts name them."""
         call_id = self.call_id(invite, wakeable)
-        return [call_push_id(self.keys.current, call_id, target) for target in wakeable.targets]
+        return [call_push_id(self.keys.lasting, call_id, target) for target in wakeable.targets]
 
     def take_back(
         self, invite: Message, wakeable: Wakeable, taken_by: Collection[int], state: str
@@ -133,7 +133,7 @@ class Exchange:
         details = self._details(invite, wakeable)
         variant = "elsewhere" if state == ELSEWHERE else ""
         messages = call_over_pushes(
-            self.keys.current,
+            self.keys.lasting,
             details,
             wakeable,
             self._words.text(PushType.CALL_OVER, wakeable, details, variant),
@@ -146,7 +146,7 @@ class Exchange:
         return sorted({message.target.provider.value.upper() for message in messages})
 
     def _details(self, invite: Message, wakeable: Wakeable) -> CallDetails:
-        return call_details(self.keys.current, invite, wakeable.registration, self._api)
+        return call_details(self.keys.lasting, invite, wakeable.registration, self._api)
 
     def record_routes(
         self, phone: PhoneFlow, account: Account, invite: Message, seen: Flow
