@@ -11,6 +11,7 @@ from wakerobin.core.call import (
     Abandon,
     CallPolicy,
     CallState,
+    Follow,
     IncomingCall,
     Offer,
     Over,
@@ -134,7 +135,10 @@ def test_a_phone_never_has_two_branches_that_ring() -> None:
     one = call()
     key = key_of(one.start([phone(port=4000)], [1], 0.0))
     one.receive(key, answer(180), 0.3)
-    assert one.phone_arrived(phone(port=5000), 1.0) == []
+    moved = one.phone_arrived(phone(port=5000), 1.0)
+    assert of(Follow, moved) == [Follow(key, phone(port=5000))]
+    assert of(Offer, moved) == []
+    assert one.phone_arrived(phone(port=5000), 2.0) == []
 
 
 def test_a_phone_that_wakes_on_the_flow_it_had_gets_its_silent_invite_once_more_and_no_second_one() -> None:
@@ -238,7 +242,7 @@ def test_a_phone_that_rang_for_its_time_is_not_rung_again() -> None:
     other = key_of(one.phone_arrived(phone(2, 5000), 20.0))
     one.receive(other, answer(180), 20.2)
     assert of(Over, one.on_timer(60.0)) == []
-    assert one.phone_arrived(phone(1, 6000), 61.0) == []
+    assert of(Offer, one.phone_arrived(phone(1, 6000), 61.0)) == []
 
 
 def test_a_phone_that_lost_its_connection_late_has_all_its_time_to_come_back() -> None:

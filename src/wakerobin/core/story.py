@@ -176,6 +176,15 @@ def _large(details: Details) -> str:
     return f"{said}: {octets} octets." if isinstance(octets, int) else f"{said}."
 
 
+def _no_sound(details: Details) -> str:
+    address = details.get("address")
+    said = f"the PBX offers the private address {address}" if address else "the PBX offers a private address"
+    return (
+        f"No sound is likely: {said} to a phone outside its network. Set external_media_address (Asterisk) "
+        "or ext-rtp-ip (FreeSWITCH) there."
+    )
+
+
 def _until(prefix: str) -> Callable[[Details], str]:
     def sentence(details: Details) -> str:
         until = details.get("expires_at")
@@ -280,11 +289,15 @@ _SENTENCES: dict[str, _Sentence] = {
     "push-accepted": _after("The push service took the push"),
     "push-failed": _because("The push service did not take the push"),
     "phone-connected": _after("The phone woke and connected"),
+    "phone-moved": _to("The phone that rings came by another way and rings on there:", "to"),
     "flow-dead": _because("The phone's connection is dead"),
     "ringback": "The caller hears ringing.",
     "progress": "The app woke and reported that it takes care of the call.",
     "offered": _to("The call was offered to the phone at"),
     "too-large": _large,
+    "browser-unfit": "The phone is a browser and the PBX offered no DTLS-SRTP with ICE, without which it has "
+    "no sound: set webrtc=yes for this account (Asterisk), or have something between them that does it.",
+    "no-sound-likely": _no_sound,
     "ringing": _after("The phone rings"),
     "phone-refused": _phone_refused,
     "answered": "The call was answered.",

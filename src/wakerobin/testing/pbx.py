@@ -143,15 +143,26 @@ class FakePbx:
         """Change a password, or add a user."""
         self.registrar.users[user] = password
 
-    def call(self, user: str, caller: str = "+4930123456", display: str = "Bob") -> FakeCall:
-        """Ring every contact of a user. Raises LookupError where there is none."""
+    def call(
+        self,
+        user: str,
+        caller: str = "+4930123456",
+        display: str = "Bob",
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | None = None,
+    ) -> FakeCall:
+        """Ring every contact of a user. Raises LookupError where there is none.
+
+        `headers` are added to the INVITE; `body` goes in the place of its usual offer.
+        """
         contacts = self.contacts(user)
         if not contacts:
             raise LookupError(f"{user} has no contact")
         call = FakeCall(self, f"sip:{caller}@{self.domain}", f"sip:{user}@{self.domain}", display)
         self.calls[call.call_id] = call
         for contact in contacts:
-            call.ring(contact)
+            call.ring(contact, headers, body)
         return call
 
     def own_uri(self, user: str, flow: Flow) -> str:

@@ -23,8 +23,8 @@ from wakerobin.ports.sip import (
 from wakerobin.testing.pbx_registrar import PbxContact
 
 _SDP = (
-    b"v=0\r\no=pbx 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-    b"m=audio 40000 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+    "v=0\r\no=pbx 1 1 IN {address}\r\ns=-\r\nc=IN {address}\r\nt=0 0\r\n"
+    "m=audio 40000 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
 )
 _DEFAULT_PORT = 5060
 _ACKED = 200
@@ -117,8 +117,13 @@ class FakeCall:
         except TimeoutError:
             raise TimeoutError(f"the call has seen {self}") from None
 
-    def ring(self, contact: PbxContact, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Send the INVITE to a contact: over the flow that it was registered on, if that still lives."""
+    def ring(
+        self, contact: PbxContact, headers: tuple[tuple[str, str], ...] = (), body: bytes | None = None
+    ) -> None:
+        """Send the INVITE to a contact: over the flow that it was registered on, if that still lives.
+
+        `body`: another offer than the usual one; empty for a delayed offer.
+        """
         flow = contact.flow
         uri = SipUri.parse(contact.uri)
         if flow.transport is Transport.UDP or not self._side.endpoint.is_open(flow):
@@ -128,7 +133,7 @@ class FakeCall:
             invite.add("Route", route)
         for name, value in headers:
             invite.add(name, value)
-        _attach_sdp(invite)
+        _attach_sdp(invite, self._sdp(flow) if body is None else body)
         handle = self._side.transactions.request(
             invite,
             flow,
@@ -158,7 +163,7 @@ class FakeCall:
         for route in self._route:
             request.add("Route", route)
         if has_sdp or method == "INVITE":
-            _attach_sdp(request)
+            _attach_sdp(request, self._sdp(flow))
         self._side.transactions.request(
             request, flow, lambda response: self._replied(request, response, flow), self._request_failed
         )
@@ -174,7 +179,7 @@ class FakeCall:
                 ("Contact", f"<{self._side.own_uri(_user(self._caller), transaction.flow)}>"),
                 ("Content-Type", "application/sdp"),
             ]
-            body = _SDP
+            body = self._sdp(transaction.flow)
         if request.method == "BYE":
             self.is_over = True
         transaction.respond(respond(request, _ACKED, headers=headers, body=body))
@@ -254,6 +259,11 @@ class FakeCall:
             ("CSeq", f"{cseq} {method}"),
         ]
 
+    def _sdp(self, flow: Flow) -> bytes:
+        """Return an offer of PCMA and PCMU at our own address."""
+        host, _ = self._side.endpoint.local_address(flow.transport, flow.remote[0])
+        return _SDP.format(address=f"IP{6 if ':' in host else 4} {host}").encode()
+
     def _next_flow(self) -> Flow:
         assert self._flow is not None
         return self._flow_by(self._route, self._target, self._flow)
@@ -285,9 +295,10 @@ class FakeCall:
         return f"responses {statuses}, requests {methods}, failures {self.failures}"
 
 
-def _attach_sdp(request: Message) -> None:
-    request.add("Content-Type", "application/sdp")
-    request.body = _SDP
+def _attach_sdp(request: Message, body: bytes) -> None:
+    if body:
+        request.add("Content-Type", "application/sdp")
+        request.body = body
 
 
 def _user(uri: str) -> str:

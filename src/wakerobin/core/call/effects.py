@@ -34,6 +34,27 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """The phone of a branch that rings is on another flow: that one counts from now on.
+
+    The INVITE goes there once more under the branch that it had. A phone that still rings takes it for a
+    repetition; one that has lost the call, for a call.
+    """
+
+    key: str
+    phone: PhoneFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """CANCEL a branch once more where its phone is now: it was gone when the first one was sent."""
+
+    key: str
+    phone: PhoneFlow
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
     """Stop a branch that had no provisional response; it may not be cancelled (9.1)."""
 
@@ -69,4 +90,6 @@ class Over:
     answered_by: int = 0
 
 
-Effect: TypeAlias = forking.Effect | Push | Offer | Repeat | Abandon | Ring | Tell | Save | Over
+Effect: TypeAlias = (
+    forking.Effect | Push | Offer | Repeat | Follow | Recall | Abandon | Ring | Tell | Save | Over
+)

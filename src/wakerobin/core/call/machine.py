@@ -11,10 +11,25 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wakerobin.core.call.effects import Abandon, Effect, Offer, Over, Push, Repeat, Ring, Save, Tell
+from wakerobin.core.call.effects import (
+    Abandon,
+    Effect,
+    Follow,
+    Offer,
+    Over,
+    Push,
+    Recall,
+    Repeat,
+    Ring,
+    Save,
+    Tell,
+)
 from wakerobin.core.call.values import CallPolicy, CallState
+from wakerobin.core.sdp import Offer as MediaOffer
+from wakerobin.core.sdp import read_offer
 from wakerobin.core.sip import forking
 from wakerobin.core.sip.forking import BranchState, ResponseContext
+from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message
 from wakerobin.core.values import PhoneFlow
 
@@ -25,6 +40,8 @@ RING_AGAIN_S = 60.0
 """How often our own 180 is repeated (13.3.1.1)."""
 
 TIMER_C_S = 180.0
+
+NO_WEBRTC = "The phone is a browser and the offer has no DTLS-SRTP with ICE"
 
 
 @dataclass(slots=True)
@@ -64,18 +81,36 @@ class IncomingCall:
         self._has_rung_itself = False
         self._ring_again: float | None = None
         self._cancelled = ""
+        self._body = invite.body
+        self._offer_read: MediaOffer | None = None
         self._needs_100rel = any(option.lower() == "100rel" for option in invite.values("require"))
 
     # What drives it
 
-    def start(self, phones: Iterable[PhoneFlow], registrations: Iterable[int], now: float) -> list[Effect]:
-        """Begin: INVITE to every flow, a push to every registration whose flow did not just prove itself."""
+    def start(
+        self,
+        phones: Iterable[PhoneFlow],
+        registrations: Iterable[int],
+        now: float,
+        browsers: Container[int] = (),
+    ) -> list[Effect]:
+        """Begin: INVITE to every flow, a push to every registration whose flow did not just prove itself.
+
+        `browsers`: the registrations whose phones can only be browsers. What they cannot take, wakes none.
+        """
         effects: list[Effect] = []
+        phones = list(phones)
         for registration_id in registrations:
             known = self._new_installation(f"r{registration_id}", registration_id)
             known.can_wake, known.wake_ends = True, now + self._policy.wake_timeout
+        for phone in phones:  # all of them first: no refusal below may speak for those that come after it
+            if phone.installation not in self._installations:
+                self._new_installation(phone.installation, phone.registration_id)
         for phone in phones:
             effects += self._offer(phone, now)
+        for installation in list(self._installations.values()):
+            if installation.registration_id in browsers and not installation.is_done:
+                effects += self._refuse_media(installation, now)
         for installation in self._installations.values():
             effects += self._wake(installation, now)
         if self._policy.ringback == "immediate" and self._installations:
@@ -84,13 +119,17 @@ class IncomingCall:
 
     def phone_arrived(self, phone: PhoneFlow, now: float) -> list[Effect]:
         """A phone of the account registered with us: it gets the call, unless it has it already."""
+        known = self._installations.get(phone.installation)
+        if known is not None and (reason := self._context.unanswered_cancel(known.key)):
+            return self._recall(known, phone, reason)
         if self.state.is_over or self._context.is_closing:
             return []
-        known = self._installations.get(phone.installation)
         if known is not None:
             state = self._context.state(known.key)
-            if known.is_done or state is BranchState.PROCEEDING:
-                return []  # it has answered, or rings on its older flow: never two branches that ring
+            if known.is_done:
+                return []
+            if state is BranchState.PROCEEDING:
+                return self._follow(known, phone)  # never two branches that ring
             if state is BranchState.CALLING and _is_same_way(known.phone, phone):
                 return [] if phone.flow.transport.is_reliable else [Repeat(known.key)]
         told = Tell("phone-connected", {"after_ms": _ms(now - self.began), "flow": str(phone.flow)})
@@ -172,6 +211,13 @@ class IncomingCall:
         installation.wake_ends = installation.push_at = installation.ring_ends = None
         closed = self._context.close(installation.key, status if status < 600 else 486, text, now)
         return [*self._run(closed, now, declined_by=registration_id), Save()]
+
+    @property
+    def offer(self) -> MediaOffer:
+        """What the INVITE says of the media; read once, when somebody asks."""
+        if self._offer_read is None:
+            self._offer_read = read_offer(self._body)
+        return self._offer_read
 
     @property
     def deadline(self) -> float | None:
@@ -280,11 +326,11 @@ class IncomingCall:
         state = self._context.state(known.key) if known is not None else BranchState.WAITING
         is_decided = self._context.is_closing or (known is not None and known.is_done)
         if is_decided or state is BranchState.PROCEEDING:
-            if not 200 <= status < 300:
-                return (
-                    None  # it has the call already: what it says of the older copy of the INVITE is no news
-                )
+            if status >= 300:
+                return None  # it has the call already: that it refuses the older copy is no news
             self._by_key[key] = phone.installation
+            if status < 200:  # it rings for a call that is over, or twice for the same one
+                return [*self._context.refuse(key, self._reason_to_end(known))]
             self._context.resume(key)
             return []
         if status >= 300 and state is not BranchState.WAITING:
@@ -305,6 +351,18 @@ class IncomingCall:
 
     # How it decides
 
+    def _follow(self, known: _Installation, phone: PhoneFlow) -> list[Effect]:
+        if _is_same_way(known.phone, phone):
+            return []
+        known.phone = phone
+        return [Tell("phone-moved", {"to": str(phone.flow)}), Follow(known.key, phone), Save()]
+
+    def _recall(self, known: _Installation, phone: PhoneFlow, reason: str) -> list[Effect]:
+        if _is_same_way(known.phone, phone):
+            return []
+        known.phone = phone
+        return [Recall(known.key, phone, reason)]
+
     def _offer(self, phone: PhoneFlow, now: float) -> list[Effect]:
         name = phone.installation
         known = self._installations.get(name)
@@ -316,6 +374,9 @@ class IncomingCall:
                 effects.append(Abandon(known.key))
                 self._context.drop(known.key)
             known.key = self._new_key(name)
+            self._context.wait(known.key)
+        if phone.flow.transport.is_websocket and not self.offer.fits_browsers:
+            return effects + self._refuse_media(known, now)
         breadth = self._context.call(known.key)
         if breadth == 0:
             return effects + self._run(self._context.close(known.key, 440, "Max-Breadth Exceeded", now), now)
@@ -323,6 +384,15 @@ class IncomingCall:
         known.ring_ends = now + self._policy.ring_timeout
         self.state = CallState.OFFERED
         return [*effects, Offer(known.key, phone, breadth), Tell("offered", {"to": str(phone.flow)}), Save()]
+
+    def _refuse_media(self, installation: _Installation, now: float) -> list[Effect]:
+        """End the branch of a browser that could only answer a call without sound."""
+        if self.offer.fits_browsers:
+            return []
+        installation.is_done, installation.can_wake = True, False
+        installation.wake_ends = installation.push_at = None
+        closed = self._run(self._context.close(installation.key, 488, NO_WEBRTC, now), now)
+        return [Tell("browser-unfit"), *closed]
 
     def _wake(self, installation: _Installation, now: float) -> list[Effect]:
         phone = installation.phone
@@ -437,6 +507,11 @@ class IncomingCall:
             key = f"b{self._keys}"
         self._by_key[key] = name
         return key
+
+    def _reason_to_end(self, known: _Installation | None) -> str:
+        if known is not None and known.is_done and not self._context.is_closing:
+            return reason_value(*self._context.outcome(known.key))
+        return self._context.end_reason(known.key if known is not None else "")
 
     def _since(self, at: float | None) -> float:
         return at - self.began if at is not None else 0.0

@@ -22,6 +22,9 @@ from wakerobin.core.sip.uri import SipUri
 ELSEWHERE = reason_value(200, "Call completed elsewhere")
 """The Reason with which a phone is told that another one answered (RFC 3326)."""
 
+MERGED = reason_value(482, "Merged Request")
+"""The Reason with which a phone is told that it has this call already (8.2.2.2)."""
+
 CANCEL_PATIENCE_S = 2.0
 """How long a cancelled or declined call waits for branches that have rung."""
 
@@ -97,6 +100,12 @@ class _Branch:
     response: Message | None = None
     text: str = ""
     ended_tags: set[str] = field(default_factory=set)
+    counts: bool = True
+    """Whether its answer is one of those to choose from."""
+    has_spoken: bool = False
+    has_ended: bool = False
+    """Its phone has said a final word, wanted or not."""
+    cancelled_with: str = ""
 
 
 class ResponseContext:
@@ -142,6 +151,15 @@ class ResponseContext:
         branch = self._branches[key]
         return branch.status, branch.text
 
+    def end_reason(self, key: str) -> str:
+        """Return the Reason with which a branch is to end now that its call is over."""
+        return MERGED if key == self.winner else self._end_reason or MERGED
+
+    def unanswered_cancel(self, key: str) -> str:
+        """Return the Reason of the CANCEL that a phone got, or was to get, and showed no effect; else ""."""
+        branch = self._branches[key]
+        return branch.cancelled_with if branch.has_spoken and not branch.has_ended else ""
+
     def wait(self, key: str) -> None:
         """Begin a branch whose phone is being woken."""
         self._branches[key] = _Branch()
@@ -161,7 +179,13 @@ class ResponseContext:
 
     def resume(self, key: str) -> None:
         """Take up a branch of before a restart: it may have rung, so it may be cancelled."""
-        self._branches[key] = _Branch(state=BranchState.PROCEEDING, breadth=1)
+        self._branches[key] = _Branch(state=BranchState.PROCEEDING, breadth=1, has_spoken=True)
+
+    def refuse(self, key: str, reason: str) -> list[Effect]:
+        """Cancel a branch that came too late, or twice, to be the call's; its 2xx counts all the same."""
+        self.resume(key)
+        self._branches[key].counts = False
+        return [self._cancel_one(key, reason)]
 
     def drop(self, key: str) -> None:
         """Forget a branch that a newer one of the same phone replaces: it counts for nothing."""
@@ -171,6 +195,8 @@ class ResponseContext:
         """Take a response of a branch (16.7)."""
         branch = self._branches.setdefault(key, _Branch(state=BranchState.CALLING, breadth=1))
         status = response.status
+        branch.has_spoken = True
+        branch.has_ended = branch.has_ended or status >= 200
         if status < 200:
             return self._provisional(key, branch, response)
         if status < 300:
@@ -187,7 +213,7 @@ class ResponseContext:
             return []
         effects: list[Effect] = []
         if branch.state in (BranchState.CALLING, BranchState.PROCEEDING):
-            effects.append(Cancel(key, reason_value(status, text)))
+            effects.append(self._cancel_one(key, reason_value(status, text)))
         return effects + self._final(branch, status, text, now)
 
     def cancel(self, reason: str, now: float) -> list[Effect]:
@@ -232,8 +258,8 @@ class ResponseContext:
         branch.state = BranchState.PROCEEDING
         if response.status == 100:
             return []
-        branch.rang = True
-        if self.final_status or self._cancelled is not None:
+        branch.rang = branch.counts
+        if self.final_status or self._cancelled is not None or not branch.counts:
             return []
         return [Forward(key, response)]
 
@@ -274,8 +300,13 @@ class ResponseContext:
             if branch.state is BranchState.WAITING:
                 branch.state, branch.status, branch.text = BranchState.FINAL, 487, "not needed any more"
             else:
-                effects.append(Cancel(key, reason))
+                effects.append(self._cancel_one(key, reason))
         return effects
+
+    def _cancel_one(self, key: str, reason: str) -> Effect:
+        branch = self._branches[key]
+        branch.cancelled_with = branch.cancelled_with or reason
+        return Cancel(key, reason)
 
     def _settle(self, now: float) -> list[Effect]:
         if self.final_status:
@@ -283,13 +314,13 @@ class ResponseContext:
         if self._cancelled is not None:
             ringing = any(b.rang and b.state is not BranchState.FINAL for b in self._branches.values())
             return [] if ringing else [self._answer(487, "Request Terminated", now)]
-        if any(b.state is not BranchState.FINAL for b in self._branches.values()):
+        if any(b.counts and b.state is not BranchState.FINAL for b in self._branches.values()):
             return []
         return [self._best(now)]
 
     def _best(self, now: float) -> Effect:
         """Choose by 16.7 step 6: a 6xx, else the lowest class; among 4xx 486, then a phone's own words."""
-        finals = [(k, b) for k, b in self._branches.items() if b.status]
+        finals = [(k, b) for k, b in self._branches.items() if b.status and b.counts]
         if not finals:
             return self._answer(480, "No phone of this account can be reached", now)
         key, best = min(finals, key=lambda item: _rank(item[1]))

@@ -23,6 +23,7 @@ class OutgoingRequest(Running):
 
     __slots__ = (
         "_cancel_headers",
+        "_cancelling",
         "_giving_up",
         "_has_failed",
         "_has_final",
@@ -55,6 +56,7 @@ class OutgoingRequest(Running):
         self._on_failure = on_failure
         self._has_provisional = self._has_final = self._has_failed = self._is_cancelled = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
+        self._cancelling: OutgoingRequest | None = None
         self._giving_up: Timer | None = None
         self._why = ""
 
@@ -114,8 +116,11 @@ class OutgoingRequest(Running):
 
         After its final response it stays as long as it must, to absorb or acknowledge repetitions.
         """
-        if not self._has_final:
-            self.end()
+        if self._has_final:
+            return
+        if self._cancelling is not None:
+            self._cancelling.end()
+        self.end()
 
     def _transmit(self, data: bytes) -> None:
         if not self._shared.endpoint.send(self.flow, data):
@@ -138,7 +143,9 @@ class OutgoingRequest(Running):
         when = shared.clock.monotonic() + shared.values.timer_b
         self._giving_up = shared.timers.call_at(when, self._give_up)
         cancel = cancellation(self._transaction.request, self._cancel_headers)
-        self._table.start(cancel, self.flow, lambda _response: None, lambda _reason: None)
+        if self._table.is_absorbing(client_key(cancel)):
+            return  # it was cancelled, and that was answered, before its phone came by another way
+        self._cancelling = self._table.start(cancel, self.flow, lambda _response: None, lambda _reason: None)
 
     def _give_up(self) -> None:
         """9.1: a cancelled INVITE without a final response for 64*T1 counts as cancelled."""
@@ -221,6 +228,10 @@ class OutgoingRequests:
             return key in self._absorbed
         one.receive(response)
         return True
+
+    def is_absorbing(self, key: str) -> bool:
+        """Whether the transaction with this key was answered just now."""
+        return key in self._absorbed
 
     def absorb(self, key: str, until: float) -> None:
         """Absorb repeated responses of a transaction from now on; it is not needed for that any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -16,10 +16,12 @@ from wakerobin.core.pushes import PushType
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.message import Message, parse, respond
 from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
+from wakerobin.ports.alarms import Alarm
 from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, Store, Transaction
 from wakerobin.services.lives import Lives
 from wakerobin.services.phones import Phones
+from wakerobin.services.switchboard.acoustics import write_alarms
 from wakerobin.services.switchboard.aftermath import tell_missed, withdraw_missed
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.incoming import (
@@ -103,7 +105,7 @@ class Switchboard:
         line.tell("invite", caller=caller, source=str(transaction.flow))
         # What it is to replace (RFC 3891) is a call on a phone that is awake.
         woken = [] if request.has("replaces") else line.registrations
-        line.feed(machine.start(self._phones.flows(account.id), woken, at))
+        line.feed(machine.start(self._phones.flows(account.id), woken, at, line.browsers))
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
         """The PBX cancels. False: that INVITE is not one of ours."""
@@ -291,8 +293,10 @@ class Switchboard:
                 await asyncio.sleep(WRITE_REST_S)
 
     async def _store_all(self, written: list[_Written]) -> None:
+        alarms = self._exchange.acoustics.unwritten
         try:
-            await self._store.transact(partial(self._write, written))
+            await self._store.transact(partial(self._write, written, alarms))
+            self._exchange.acoustics.written(alarms)
         except StoreUnavailableError as error:
             _log.error("call_not_stored", reason=str(error))
             for one in written:
@@ -360,7 +364,8 @@ class Switchboard:
     def _of_dialog(self, message: Message) -> list[Line]:
         return list(self._by_sip_call_id.get(message.call_id, ()))
 
-    def _write(self, batch: list[_Written], tx: Transaction) -> None:
+    def _write(self, batch: list[_Written], alarms: Mapping[str, Alarm | None], tx: Transaction) -> None:
+        write_alarms(tx, alarms)
         for one in batch:
             for row in one.rows:
                 tx.stories.add(row)

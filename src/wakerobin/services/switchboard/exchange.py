@@ -26,6 +26,7 @@ from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import SipEndpoint, TransactionLayer
 from wakerobin.ports.texts import Texts
 from wakerobin.services.phones.routes import Address, RecordRoutes
+from wakerobin.services.switchboard.acoustics import Acoustics
 from wakerobin.services.switchboard.incoming import leads_somewhere, registration_call_id
 from wakerobin.services.switchboard.wake import (
     CALL_OVER_MS,
@@ -88,6 +89,7 @@ class Exchange:
         self._pbx_address = pbx_address
         self._words = CallWords(texts)
         self._api = api
+        self.acoustics = Acoustics(clock)
 
     def push(
         self,

@@ -12,20 +12,23 @@ from wakerobin.core.call import (
     Abandon,
     CallState,
     Effect,
+    Follow,
     IncomingCall,
     Offer,
     Over,
     Push,
+    Recall,
     Repeat,
     Ring,
     Save,
     Tell,
 )
 from wakerobin.core.sip import forking
+from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.story import readable
-from wakerobin.core.values import Account, Flow, PhoneFlow
+from wakerobin.core.values import Account, Flow, PhoneFlow, Provider
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, StoryRow
@@ -97,6 +100,7 @@ class Line:
         self._is_feeding = False
         self._timer: Timer | None = None
         self._waiters: list[Callable[[], None]] = []
+        self._is_silence_told = False
         self.record = CallRecord(
             call_id=key,
             sip_call_id=self.invite.call_id,
@@ -112,6 +116,15 @@ class Line:
     def registrations(self) -> list[int]:
         """The push registrations that this call may wake."""
         return list(self._wakeables)
+
+    @property
+    def browsers(self) -> set[int]:
+        """Those of them that only a browser can answer: it is reached by its own push service."""
+        return {
+            number
+            for number, wakeable in self._wakeables.items()
+            if all(target.provider is Provider.WEBPUSH for target in wakeable.targets)
+        }
 
     @property
     def has_news(self) -> bool:
@@ -197,8 +210,7 @@ class Line:
             heard_at=now,
             expires_at=now,
         )
-        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
-        sent = for_phone(self.invite, phone, routes, 1)
+        sent = self._sent_to(phone, 1)
         key = response.branch or ""
         self._aftermath.awoke(phone.registration_id)
         effects = self.machine.take_back(key, phone, response.status, now)
@@ -266,12 +278,6 @@ class Line:
                 self.tell(event, **details)
             case Push(registration_id):
                 self._push(registration_id)
-            case Offer():
-                self._offer(effect)
-            case Abandon(key):
-                self.branches.pop(key).handle.abandon()
-            case Repeat(key):
-                self.branches[key].handle.repeat()
             case Ring(is_first):
                 self._respond(180, record_route=True)
                 if is_first:
@@ -280,8 +286,23 @@ class Line:
                 self.is_dirty = True
             case Over():
                 self._over(effect)
+            case Offer() | Repeat() | Follow() | Recall() | Abandon():
+                self._perform_branch(effect)
             case _:
                 self._perform_forking(effect)
+
+    def _perform_branch(self, effect: Offer | Repeat | Follow | Recall | Abandon) -> None:
+        match effect:
+            case Offer():
+                self._offer(effect)
+            case Repeat(key):
+                self.branches[key].handle.repeat()
+            case Follow(key, phone):
+                self._follow(key, phone)
+            case Recall(key, phone, reason):
+                self._recall(key, phone, reason)
+            case Abandon(key):
+                self.branches.pop(key).handle.abandon()
 
     def _perform_forking(self, effect: forking.Effect) -> None:
         match effect:
@@ -335,10 +356,36 @@ class Line:
             now = self._exchange.clock.monotonic()
             self.feed(self.machine.push_settled(registration_id, accepted=accepted, reason=reason, now=now))
 
+    def _follow(self, key: str, phone: PhoneFlow) -> None:
+        old = self.branches[key]
+        old.handle.abandon()
+        sent = self._sent_to(phone, breadth_of(old.sent, 1))
+        handle = self._exchange.transactions.request(
+            sent,
+            phone.flow,
+            lambda message: self.response(key, message),
+            lambda why: self.failure(key, why),
+            branch=old.handle.branch,
+        )
+        self.branches[key] = Branch(phone, sent, handle)
+        # It has spoken on the other flow, so it may be cancelled before it speaks here (9.1).
+        handle.receive(respond(sent, 100))
+
+    def _recall(self, key: str, phone: PhoneFlow, reason: str) -> None:
+        old = self.branches[key]
+        old.handle.abandon()
+        sent = self._sent_to(phone, breadth_of(old.sent, 1))
+        sent.uri = old.sent.uri  # 9.1: a CANCEL's target is that of its INVITE
+        self._resume_branch(key, phone, sent, old.handle.branch)
+        self.branches[key].handle.cancel((("Reason", reason),))
+
+    def _sent_to(self, phone: PhoneFlow, breadth: int) -> Message:
+        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
+        return for_phone(self.invite, phone, routes, breadth)
+
     def _offer(self, offer: Offer) -> None:
         phone, key = offer.phone, offer.key
-        routes = self._exchange.record_routes(phone, self.account, self.invite, self.transaction.flow)
-        sent = for_phone(self.invite, phone, routes, offer.breadth)
+        sent = self._sent_to(phone, offer.breadth)
         branch = with_loop_mark(self._exchange.branch(sent, phone), self.invite)
         handle = self._exchange.transactions.request(
             sent,
@@ -351,6 +398,12 @@ class Line:
         octets = len(sent.encode())
         if octets > LARGE and not phone.flow.transport.is_reliable:
             self.tell("too-large", octets=octets)
+        if not self._is_silence_told:
+            pbx, acoustics = self.transaction.flow, self._exchange.acoustics
+            address = acoustics.doubt(self.account, pbx, phone.flow, lambda: self.machine.offer)
+            if address:
+                self._is_silence_told = True
+                self.tell("no-sound-likely", address=address)
         if not self.machine.state.is_over and phone.registration_id:
             metrics.CALL_WAKE.observe(self._exchange.clock.monotonic() - self.machine.began)
 
