@@ -289,7 +289,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "push-accepted": _after("The push service took the push"),
     "push-failed": _because("The push service did not take the push"),
     "phone-connected": _after("The phone woke and connected"),
-    "phone-moved": _to("The phone that rings came by another way and rings on there:", "to"),
+    "phone-moved": _to("The phone that rings has moved; it rings on at"),
     "flow-dead": _because("The phone's connection is dead"),
     "ringback": "The caller hears ringing.",
     "progress": "The app woke and reported that it takes care of the call.",
