@@ -135,6 +135,14 @@ async def test_calls_of_an_account_come_newest_first_and_account_0_means_all(sto
     assert store.read(lambda tx: tx.calls.of_account(3, 9)) == []
 
 
+async def test_the_last_calls_of_a_range_of_accounts_are_told_together(store: Store) -> None:
+    given = [record(f"call-{n}", account_id=n % 4, started_at=NOW + n) for n in range(12)]
+    await write_each(store, lambda tx: tx.calls.put, given)
+    assert store.read(lambda tx: tx.calls.last_called(0, 2, NOW)) == {1: NOW + 9, 2: NOW + 10}
+    assert store.read(lambda tx: tx.calls.last_called(1, 9, NOW + 11)) == {3: NOW + 11}
+    assert store.read(lambda tx: tx.calls.last_called(0, 9, NOW + 12)) == {}
+
+
 async def test_records_are_forgotten_by_their_end_or_where_nobody_told_it_by_their_expiry(
     store: Store,
 ) -> None:

@@ -433,6 +433,10 @@ class Calls(Protocol):
         ...
 
     def forget(self, before: int, limit: int) -> int:
+    def last_called(self, after: int, until: int, since: int) -> dict[int, int]:
+        """Return when accounts with after < id ≤ until were called last, of those that were since then."""
+        ...
+
         """Remove up to `limit` records that ended before that, or expired before it unended; how many."""
         ...
 

@@ -160,6 +160,10 @@ class CallTable:
             rows = self._session.all(_CALLS["of_all"], limit=limit)
         return [_record(row) for row in rows]
 
+    def last_called(self, after: int, until: int, since: int) -> dict[int, int]:
+        rows = self._session.all(_CALLS["last_called"], after=after, until=until, since=since)
+        return {row[0]: row[1] for row in rows}
+
     def forget(self, before: int, limit: int) -> int:
         return self._session.write("calls", _CALLS["forget"], {"before": before, "limit": limit})
 

@@ -303,6 +303,13 @@ class MemoryCalls:
         old = sorted(entry for entry in over if entry[0] < before)[:limit]
         for _, call_id in old:
             self._records.drop(call_id)
+    def last_called(self, after: int, until: int, since: int) -> dict[int, int]:
+        rows = self._records.where(lambda one: after < one.account_id <= until and one.started_at >= since)
+        last: dict[int, int] = {}
+        for record in rows:
+            last[record.account_id] = max(last.get(record.account_id, 0), record.started_at)
+        return last
+
         return len(old)
 
 

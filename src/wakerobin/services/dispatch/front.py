@@ -63,6 +63,10 @@ class PbxSide(Protocol):
         """Whether this flow comes from an address of the account's PBX."""
         ...
 
+    def called(self, account_id: int) -> None:
+        """Somebody calls an account: its binding is among those that matter most."""
+        ...
+
 
 class Front:
     """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions."""
@@ -194,6 +198,7 @@ class Front:
             if wait:
                 refuse(transaction, 503, "Too many calls at once", retry_after=int(wait) + 1)
             else:
+                self._fleet.called(account.id)
                 self._switchboard.invite(transaction, account)
         elif method == "OPTIONS":
             self._options(transaction)

@@ -28,6 +28,8 @@ from wakerobin.services.fleet.values import BindingStatus, TrialResult, Upstream
 from wakerobin.services.fleet.ways import Ways
 
 _PAGE = 400
+_MINUTE = 60_000
+_A_DAY = 24 * 60 * _MINUTE
 
 _log = log.get("fleet")
 
@@ -150,9 +152,7 @@ class Fleet:
 
     def called(self, account_id: int) -> None:
         """Note that somebody calls an account: it is among the first to come back when bindings are lost."""
-        row = self._roster.row(account_id)
-        if row is not None:
-            self._roster.called[row] = int(self._around.wall_s()) // 60
+        self._note_call(account_id, self.clock.now())
 
     def upstream(self, account_id: int) -> Upstream | None:
         """Return the way from us to an account's PBX; None where there is none."""
@@ -176,13 +176,19 @@ class Fleet:
         past = rhythm.read(self.store)
         self._addresses.remember(past.learnt)
         after = 0
+        lost: list[int] = []
         while page := self.store.read(_page(after)):
-            self._take_up(page, past)
+            lost += self._take_up(page, past)
+            called = self.store.read(_called(after, page[-1].id, self.clock.now() - _A_DAY))
+            for account_id, at in called.items():
+                self._note_call(account_id, at)
             after = page[-1].id
             await asyncio.sleep(0)
+        self._refreshing.recover(lost)
 
-    def _take_up(self, accounts: Sequence[KeptAccount], past: rhythm.Rhythm) -> None:
-        wall_s = self._around.wall_s()
+    def _take_up(self, accounts: Sequence[KeptAccount], past: rhythm.Rhythm) -> list[int]:
+        """Let accounts go on in their rhythm; return the rows of those that lost their binding meanwhile."""
+        wall_s, lost = self._around.wall_s(), list[int]()
         granted: dict[Registrar, float] = {}
         for account in accounts:
             registrar = self._registrars.of(account)
@@ -194,11 +200,20 @@ class Fleet:
                 if rate := past.recovery.get(rhythm.key(registrar)):
                     registrar.queue.recovery.remember(rate)
             row = self._roster.add(account.id, registrar.number)
+            if account.state is BindingState.REGISTERED and registrar.hop.transport.is_reliable:
+                lost.append(row)  # its connection ended with the run before
+                continue
             if account.state is BindingState.REGISTERED:
                 wait_s = resumed_in_s(granted_s, account.id, wall_s, past.ran_until_s)
             else:
                 wait_s = resumed_wait_s(account.state, self._around.jitter())
             self._refreshing.agenda.put_in(row, wait_s)
+        return lost
+
+    def _note_call(self, account_id: int, at: int) -> None:
+        row = self._roster.row(account_id)
+        if row is not None:
+            self._roster.called[row] = at // _MINUTE
 
     def _committed(self, groups: frozenset[str]) -> None:
         if "bindings" in groups and self.is_loaded.is_set() and self._around.tasks is not None:
@@ -240,6 +255,10 @@ class Fleet:
         self._removals.stop()
         for registrar in self._registrars.all():
             registrar.stop()
+
+
+def _called(after: int, until: int, since: int) -> Callable[[Transaction], dict[int, int]]:
+    return lambda tx: tx.calls.last_called(after, until, since)
 
 
 def _page(after: int) -> Callable[[Transaction], list[KeptAccount]]:

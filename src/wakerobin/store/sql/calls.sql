@@ -40,6 +40,12 @@ FROM call_record WHERE account_id = :account_id ORDER BY started_at DESC, call_i
 SELECT call_id, account_id, state, said, started_at, expires_at, ended_at
 FROM call_record ORDER BY started_at DESC, call_id DESC LIMIT :limit
 
+-- last_called --
+-- Return when the accounts of a range of ids were called last, of those that were since a time.
+SELECT account_id, MAX(started_at) FROM call_record
+WHERE account_id > :after AND account_id <= :until AND started_at >= :since
+GROUP BY account_id
+
 -- forget --
 -- Remove records of calls that were over before a time.
 DELETE FROM call_record
