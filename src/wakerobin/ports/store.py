@@ -28,6 +28,7 @@ from wakerobin.core.values import (
 )
 from wakerobin.ports.alarms import Alarms
 from wakerobin.ports.guests import Guests
+from wakerobin.ports.messages import Mailboxes, Messages, SentMessages
 from wakerobin.ports.upkeep import HeldUses, Receipts, Tallies, Troubles
 
 T = TypeVar("T")
@@ -190,7 +191,7 @@ class KeptAccount(NamedTuple):
     aor: str
     registrar: str
     outbound_proxy: str
-    transport: Transport
+    transport: Transport | None
 
 
 class Accounts(Protocol):
@@ -432,11 +433,11 @@ class Calls(Protocol):
         """Return records, newest first; account 0 means all."""
         ...
 
-    def forget(self, before: int, limit: int) -> int:
     def last_called(self, after: int, until: int, since: int) -> dict[int, int]:
         """Return when accounts with after < id ≤ until were called last, of those that were since then."""
         ...
 
+    def forget(self, before: int, limit: int) -> int:
         """Remove up to `limit` records that ended before that, or expired before it unended; how many."""
         ...
 
@@ -479,6 +480,12 @@ class Transaction(Protocol):
     def tallies(self) -> Tallies: ...
     @property
     def alarms(self) -> Alarms: ...
+    @property
+    def messages(self) -> Messages: ...
+    @property
+    def mailboxes(self) -> Mailboxes: ...
+    @property
+    def sent_messages(self) -> SentMessages: ...
     @property
     def guests(self) -> Guests: ...
 

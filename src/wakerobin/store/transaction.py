@@ -7,6 +7,7 @@ from wakerobin.store.tables_accounts import AccountTable, RegistrationTable, Tar
 from wakerobin.store.tables_alarms import AlarmTable
 from wakerobin.store.tables_guests import GuestTable
 from wakerobin.store.tables_lives import LifeTable, StoryTable
+from wakerobin.store.tables_messages import MailboxTable, MessageTable, SentMessageTable
 from wakerobin.store.tables_outbox import OutboxTable
 from wakerobin.store.tables_upkeep import HeldUseTable, ReceiptTable, TallyTable, TroubleTable
 from wakerobin.store.tables_work import BindingWorkTable, CallTable, KeptTable
@@ -30,4 +31,7 @@ class SqlTransaction:
         self.receipts = ReceiptTable(session)
         self.tallies = TallyTable(session)
         self.alarms = AlarmTable(session)
+        self.messages = MessageTable(session)
+        self.mailboxes = MailboxTable(session)
+        self.sent_messages = SentMessageTable(session)
         self.guests = GuestTable(session)

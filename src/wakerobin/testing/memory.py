@@ -24,6 +24,7 @@ from wakerobin.testing.memory_groups import (
     MemoryTargets,
 )
 from wakerobin.testing.memory_guests import MemoryGuests
+from wakerobin.testing.memory_messages import MemoryMailboxes, MemoryMessages, MemorySentMessages
 from wakerobin.testing.memory_tables import Tables
 from wakerobin.testing.memory_time import MemoryLives, MemoryOutbox, MemoryStories
 from wakerobin.testing.memory_upkeep import MemoryHeldUses, MemoryReceipts, MemoryTallies, MemoryTroubles
@@ -56,6 +57,9 @@ class MemoryTransaction:
         self.receipts = MemoryReceipts(tables)
         self.tallies = MemoryTallies(tables)
         self.alarms = MemoryAlarms(tables)
+        self.messages = MemoryMessages(tables)
+        self.mailboxes = MemoryMailboxes(tables)
+        self.sent_messages = MemorySentMessages(tables)
         self.guests = MemoryGuests(tables)
 
 

@@ -70,6 +70,8 @@ class MemoryAccounts:
         )
         self._all.credentials.drop(account_id)
         self._all.trouble.drop(account_id)
+        self._all.mailbox.drop(account_id)
+        self._all.message.drop_where(lambda m: m.account_id == account_id)
         self._rows.drop(account_id)
 
     def page(self, after: int, limit: int) -> list[Account]:
@@ -160,6 +162,9 @@ class MemoryRegistrations:
         self._all.trial.drop(registration_id)
         self._all.held_use.drop(registration_id)
         self._all.receipt.drop_where(lambda r: r.registration_id == registration_id)
+        for key in [key for key in self._all.message_for.rows if key[0] == registration_id]:
+            self._all.message_for.drop(key)
+        self._all.sent_message.drop_where(lambda m: m.registration_id == registration_id)
         self._rows.drop(registration_id)
 
     def page(self, after: int, limit: int) -> list[PushRegistration]:
@@ -298,11 +303,6 @@ class MemoryCalls:
         last = sorted(rows, key=lambda record: (record.started_at, record.call_id), reverse=True)[:limit]
         return [replace(record, caller=through_json(record.caller)) for record in last]
 
-    def forget(self, before: int, limit: int) -> int:
-        over = [(one.ended_at or one.expires_at, one.call_id) for one in self._records.rows.values()]
-        old = sorted(entry for entry in over if entry[0] < before)[:limit]
-        for _, call_id in old:
-            self._records.drop(call_id)
     def last_called(self, after: int, until: int, since: int) -> dict[int, int]:
         rows = self._records.where(lambda one: after < one.account_id <= until and one.started_at >= since)
         last: dict[int, int] = {}
@@ -310,6 +310,11 @@ class MemoryCalls:
             last[record.account_id] = max(last.get(record.account_id, 0), record.started_at)
         return last
 
+    def forget(self, before: int, limit: int) -> int:
+        over = [(one.ended_at or one.expires_at, one.call_id) for one in self._records.rows.values()]
+        old = sorted(entry for entry in over if entry[0] < before)[:limit]
+        for _, call_id in old:
+            self._records.drop(call_id)
         return len(old)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from wakerobin.core.guests import Guest
+from wakerobin.core.mailbox import Mailbox
 from wakerobin.core.values import Account, Credentials, Life, PushRegistration, PushTarget
 from wakerobin.ports.alarms import Alarm
+from wakerobin.ports.messages import KeptMessage, SentMessage
 from wakerobin.ports.store import CallRecord, HeldCall, OutboxRow, StoryRow, Trial, Unregister
 from wakerobin.ports.upkeep import AccountTrouble, ReceiptRow, TallyRow
 
@@ -103,6 +105,10 @@ class Tables:
         self.receipt: Table[int, ReceiptRow] = Table(journal, "receipts")
         self.tally: Table[tuple[str, str, int, str], TallyRow] = Table(journal, "tallies")
         self.alarm: Table[str, Alarm] = Table(journal, "alarms")
+        self.message: Table[int, KeptMessage] = Table(journal, "messages")
+        self.message_for: Table[tuple[int, int], int] = Table(journal, "messages")
+        self.mailbox: Table[int, tuple[Mailbox, int]] = Table(journal, "mailboxes")
+        self.sent_message: Table[tuple[int, str], SentMessage] = Table(journal, "sent_messages")
         self.guest: Table[int, Guest] = Table(journal, "guests")
 
     def forget_leases(self) -> None:

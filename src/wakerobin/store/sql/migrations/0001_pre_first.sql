@@ -252,3 +252,51 @@ CREATE TABLE guest (
 ) STRICT;
 CREATE INDEX guest_due ON guest (next_at);
 CREATE INDEX guest_aor ON guest (aor);
+
+-- A message for an account. When each push registration has it, its content is erased, and the row says for a
+-- while that it came: a PBX sends some twice.
+CREATE TABLE message (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+  public_id TEXT NOT NULL,
+  received_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  is_waited_for INTEGER NOT NULL,
+  sealed BLOB NOT NULL,
+  UNIQUE (account_id, public_id)
+) STRICT;
+CREATE INDEX message_waits ON message (account_id) WHERE is_waited_for = 1;
+CREATE INDEX message_expires ON message (expires_at);
+
+-- fetched_at: when the app was given it by the API; 0 for not yet.
+CREATE TABLE message_for (
+  registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
+  message_id INTEGER NOT NULL REFERENCES message ON DELETE CASCADE,
+  fetched_at INTEGER NOT NULL,
+  PRIMARY KEY (registration_id, message_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_for_message ON message_for (message_id);
+CREATE INDEX message_for_fetched ON message_for (fetched_at) WHERE fetched_at > 0;
+
+CREATE TABLE mailbox (
+  account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+  waiting INTEGER NOT NULL,
+  new INTEGER NOT NULL,
+  old INTEGER NOT NULL,
+  urgent INTEGER NOT NULL,
+  changes INTEGER NOT NULL
+) STRICT;
+
+-- A message that an app handed over to be sent; sealed: to whom, and its words, until it is over.
+CREATE TABLE sent_message (
+  registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
+  message_id TEXT NOT NULL,
+  state TEXT NOT NULL,
+  status INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  sealed BLOB NOT NULL,
+  PRIMARY KEY (registration_id, message_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_message_waits ON sent_message (created_at) WHERE state = 'waiting';
+CREATE INDEX sent_message_created ON sent_message (created_at);
