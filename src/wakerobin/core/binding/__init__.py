@@ -16,7 +16,7 @@ from wakerobin.core.binding.outcomes import (
     Unreachable,
     Unusable,
 )
-from wakerobin.core.binding.recovery import RecoveryPace
+from wakerobin.core.binding.recovery import RecoveryPace, recovery_order
 from wakerobin.core.binding.request import BindingRequest, Intent, next_cseq
 from wakerobin.core.binding.timing import look_in_s, phase, refresh_in_s, resumed_in_s
 from wakerobin.core.binding.trouble import Trouble, in_words, resumed_wait_s, troubled
@@ -48,6 +48,7 @@ __all__ = [
     "lost",
     "next_cseq",
     "phase",
+    "recovery_order",
     "refresh_in_s",
     "resumed_in_s",
     "resumed_wait_s",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 _SOON_S = 0.5
 _LATE_S = 2.0
 _GROWTH = 0.25
@@ -9,6 +11,14 @@ _GROWTH = 0.25
 _RANGE = 10.0
 _CUT_EVERY_S = 1.0
 _BURST_S = 0.1
+
+
+def recovery_order(rows: Iterable[int], called: Sequence[int], lately: int) -> list[int]:
+    """Return rows in the order in which they come back: the last called first, where that was lately.
+
+    `called` has the time of each row's last call, 0 for none; what was before `lately` counts as none.
+    """
+    return sorted(rows, key=lambda row: -called[row] if called[row] >= lately else 0)
 
 
 class RecoveryPace:

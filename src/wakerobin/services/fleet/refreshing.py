@@ -23,6 +23,7 @@ from wakerobin.core.binding import (
     found,
     look_in_s,
     lost,
+    recovery_order,
     refresh_in_s,
     troubled,
 )
@@ -93,9 +94,8 @@ class Refreshing:
 
     def recover(self, rows: Iterable[int]) -> None:
         """Bind rows again that have lost their binding together: first those that were called lately."""
-        called, lately = self._roster.called, int(self._around.wall_s() - _LATELY_S) // 60
-        waiting = sorted(rows, key=lambda row: -called[row] if called[row] > lately else 0)
-        for row in waiting:
+        lately = int(self._around.wall_s() - _LATELY_S) // 60
+        for row in recovery_order(rows, self._roster.called, lately):
             self.bind_now(row, Urgency.RECOVERY)
 
     def lost_flow(self, flow: Flow) -> None:
