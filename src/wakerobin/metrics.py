@@ -50,7 +50,15 @@ SIP_REFUSED = _counter(
 )
 SIP_LOST = _counter("sip_lost", "Datagrams that the network refused to take.", "reason")
 SIP_CONNECTIONS = _gauge("sip_connections", "SIP streams that are open.", "direction")
-SIP_CONNECTIONS_REFUSED = _counter("sip_connections_refused", "SIP streams closed at once: too many.")
+SIP_CONNECTIONS_REFUSED = _counter("sip_connections_refused", "SIP streams closed at once, by why.", "reason")
+SIP_CONNECTIONS_EVICTED = _counter(
+    "sip_connections_evicted", "SIP streams ended to make room for others, by what they were.", "kind"
+)
+SIP_HANDSHAKES = _gauge("sip_handshakes", "TLS handshakes of peers that are under way.")
+SIP_SHED = _counter("sip_shed", "Datagrams dropped unread, since their sender has had its share.", "reason")
+SIP_SLOWED = _counter("sip_slowed", "How often a SIP stream was not read for a while: it brought too much.")
+SIP_BANS = _counter("sip_bans", "How often a source was shut out for a while.", "cause")
+SIP_STUN = _counter("sip_stun", "STUN Binding requests that were answered.")
 SIP_TRANSACTIONS = _gauge("sip_transactions", "SIP transactions that are alive.", "side")
 SIP_UNANSWERED = _counter("sip_unanswered", "Requests of ours that had no final response.", "reason")
 SIP_STRAYS = _counter("sip_strays", "Responses and CANCELs that no transaction awaited.", "kind")
@@ -59,6 +67,9 @@ REGISTERS = _counter("registers", "REGISTERs of ours at PBXs, by how they ended.
 BINDINGS = _gauge("bindings", "Accounts by the state of their binding at the PBX.", "state")
 PHONE_REGISTERS = _counter("phone_registers", "REGISTERs of phones, by the status they got.", "status")
 PHONE_FLOWS = _gauge("phone_flows", "Flows on which a phone is registered.")
+GUESTS = _gauge("guests", "Phones that have not enrolled and are registered at their PBX through us.")
+GUEST_REGISTERS = _counter("guest_registers", "REGISTERs of such phones, by the status they got.", "status")
+GUEST_REQUESTS = _counter("guest_requests", "Calls and other requests to them, by how they ended.", "outcome")
 
 CALLS = _counter("calls", "Calls that ended, by how.", "outcome")
 CALLS_HELD = _gauge("calls_held", "Calls that wait for a phone.")

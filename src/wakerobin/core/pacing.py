@@ -22,9 +22,9 @@ _MOST_CREDIT = 4.0
 class TokenBucket:
     """A rate of `rate` tokens a second with room for `burst` at once; it starts full.
 
-    Two ways to use it: `take` for what may be refused ("come again in n seconds"),
-    `reserve` for what has to go and only waits for its turn. `now` is monotonic seconds; a
-    `now` before the last one adds nothing and takes nothing away.
+    Three ways to use it: `take` for what may be refused ("come again in n seconds"),
+    `reserve` for what has to go and only waits for its turn, `spend` for what has come already.
+    `now` is monotonic seconds; a `now` before the last one adds nothing and takes nothing away.
     """
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
@@ -43,9 +43,9 @@ class TokenBucket:
         gained = max(0.0, now - self._at) * self._rate
         return min(self._burst, self._tokens + gained)
 
-    def take(self, now: float) -> float:
-        """Take a token and return 0.0, or take none and return the seconds until there is one."""
-        missing = self._refill(now) - 1.0
+    def take(self, now: float, cost: float = 1.0) -> float:
+        """Take a token (or `cost`) and return 0.0, or take none and return the seconds until there is one."""
+        missing = self._refill(now) - cost
         if missing >= 0:
             self._tokens = missing
             return 0.0
@@ -57,6 +57,11 @@ class TokenBucket:
         Whoever waits that long goes without asking again; later callers get later turns.
         """
         self._tokens = self._refill(now) - 1.0
+        return max(0.0, -self._tokens / self._rate)
+
+    def spend(self, now: float, cost: float, most_s: float) -> float:
+        """Take `cost` in any case and return the seconds until nothing is owed: `most_s` at the most."""
+        self._tokens = max(self._refill(now) - cost, -most_s * self._rate)
         return max(0.0, -self._tokens / self._rate)
 
     def _refill(self, now: float) -> float:

@@ -12,9 +12,10 @@ from wakerobin.core.addresses import DestinationPolicy
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Flow, Transport
 from wakerobin.net import edge
+from wakerobin.net.guard import Guard
 from wakerobin.net.inbound import Inbound
+from wakerobin.net.limits import StreamLimits
 from wakerobin.net.routes import Routes
-from wakerobin.net.stream import StreamLimits
 from wakerobin.net.streams import ClientTls, Line, Streams
 from wakerobin.net.tls import ServerCertificate, client_context, spare_memory
 from wakerobin.net.udp import UdpSocket
@@ -67,7 +68,9 @@ class Listener:
 
 
 class Endpoint:
-    """Implements `ports.sip.SipEndpoint`. Driven by its sockets between `start` and `close`.
+    """Implements `ports.sip.SipEndpoint` and `Gatekeeper`. Driven by its sockets between `start` and `close`.
+
+    Without a guard everybody may take what he likes.
 
     Raises ConfigurationError for a listener or a network of `sip.towards` that cannot be read.
     """
@@ -79,14 +82,17 @@ class Endpoint:
         clock: Clock,
         timers: Timers,
         limits: StreamLimits | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._policy = policy
         self._configured = tuple(Listener.parse(text) for text in options.listen)
         self._routes = Routes(clock, options.towards)
-        self._inbound = Inbound(self.send)
+        self._guard = guard or Guard(clock)
+        self._inbound = Inbound(self.send, self._guard.garbage)
         # A phone that registers for as long as it may must not lose its connection before it does so again.
         longest = options.phone_expires_max / 1000 + _PAST_EXPIRY
-        self._streams = Streams(self._inbound, clock, timers, limits or StreamLimits(idle=longest))
+        limits = limits or StreamLimits(idle=longest)
+        self._streams = Streams(self._inbound, clock, timers, limits, self._guard)
         self._timers = timers
         self._clock = clock
         has_tls = any(one.transport.is_secure for one in self._configured)
@@ -120,7 +126,7 @@ class Endpoint:
                     listener = self._listen_udp(loop, wanted)
                 else:
                     tls = self._tls_of(wanted)
-                    port = await self._streams.listen(wanted.transport, wanted.address, wanted.port, tls)
+                    port = self._streams.listen(wanted.transport, wanted.address, wanted.port, tls)
                     listener = Listener(wanted.transport, wanted.address, port)
             except OSError as error:
                 await self.close()
@@ -141,6 +147,8 @@ class Endpoint:
 
     def _listen_udp(self, loop: asyncio.AbstractEventLoop, wanted: Listener) -> Listener:
         def read(data: bytes, remote: tuple[str, int]) -> None:
+            if not self._guard.admits(data, remote):
+                return
             local = listener.address
             if listener.is_wildcard:
                 local = self._routes.source(remote[0])
@@ -232,6 +240,24 @@ class Endpoint:
     def close_flow(self, flow: Flow) -> None:
         """Close a stream, after what was sent; nothing happens for UDP."""
         self._streams.end(flow, "closed by this server")
+
+    def pbx(self, flow: Flow) -> None:
+        """See `ports.sip.Gatekeeper`."""
+        self._guard.pbx(flow)
+        self._streams.trust(flow)
+
+    def proven(self, flow: Flow) -> None:
+        """See `ports.sip.Gatekeeper`."""
+        self._guard.proven(flow)
+        self._streams.trust(flow)
+
+    def blame(self, flow: Flow) -> None:
+        """See `ports.sip.Gatekeeper`."""
+        self._guard.blame(flow)
+
+    def guessed(self, flow: Flow, *, is_seen: bool) -> None:
+        """See `ports.sip.Gatekeeper`."""
+        self._guard.guessed(flow, is_seen=is_seen)
 
     def _forget_old(self) -> None:
         """Forget what was kept of a time before the routes were looked up anew, or of too many peers."""

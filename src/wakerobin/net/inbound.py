@@ -7,6 +7,8 @@ from typing import ParamSpec
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import SipSyntaxError
+from wakerobin.core.sip import stun
+from wakerobin.core.sip.framing import KeepAlive
 from wakerobin.core.sip.message import MalformedMessageError, Message, parse
 from wakerobin.core.values import Flow, Transport
 from wakerobin.net import edge
@@ -24,14 +26,23 @@ _MESSAGES = {transport: metrics.SIP_MESSAGES.labels(transport.value) for transpo
 class Inbound:
     """Driven by the sockets. One bad message, or one fault of the receiver, stops nothing."""
 
-    def __init__(self, send: Callable[[Flow, bytes], bool]) -> None:
+    def __init__(self, send: Callable[[Flow, bytes], bool], blame: Callable[[Flow], None]) -> None:
         self._send = send
+        self._blame = blame
         self.receiver: SipReceiver | None = None
         """Who is told. None before the start and after the end: then nobody is."""
 
     def datagram(self, data: bytes, flow: Flow) -> None:
         """Take a datagram: a message or a keep-alive."""
         if edge.is_keep_alive(data):
+            if data == KeepAlive.PING.value:
+                self._send(flow, KeepAlive.PONG.value)
+            self.kept_alive(flow)
+        elif stun.is_stun(data):
+            answer = stun.answer(data, flow.remote)
+            if answer is not None:
+                metrics.SIP_STUN.inc()
+                self._send(flow, answer)
             self.kept_alive(flow)
         else:
             self.delivered(data, flow)
@@ -67,6 +78,7 @@ class Inbound:
 
     def _refuse(self, answer: Message | None, fault: SipSyntaxError, flow: Flow) -> None:
         _log.debug("message_refused", flow=flow, reason=str(fault), status=fault.status)
+        self._blame(flow)
         if answer is None:
             _DROPPED.inc()
             return

@@ -5,39 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip.framing import KeepAlive
-from wakerobin.core.values import Flow, Transport
+from wakerobin.core.values import Flow
+from wakerobin.net.limits import StreamLimits
+from wakerobin.net.tls import BUFFER
 from wakerobin.net.wires import Wire, wire_for
 from wakerobin.ports.clock import Clock, Timer, Timers
 
 _UNACKNOWLEDGED_MS = 30_000
 """How long the kernel waits for a peer that acknowledges nothing: a phone that left its network."""
 _PING = KeepAlive.PING.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamLimits:
-    """What streams may cost us: seconds, bytes, connections."""
-
-    connect: float = 10.0
-    """How long a connection may take to be made."""
-    first_message: float = 30.0
-    """How soon an accepted connection must have brought a whole message."""
-    idle: float = 4_000.0
-    """How long a connection may bring nothing: more than the longest expiry granted to a phone."""
-    pong: float = 10.0
-    """How soon a peer that answers keep-alives answers each of them (RFC 5626 4.4.1)."""
-    unread: int = 256 * 1024
-    """Bytes that wait for a peer that does not read; beyond it the connection ends."""
-    connections: int = 20_000
-    """Accepted connections at a time."""
-    connections_from_one: int = 2_000
-    """Accepted connections at a time from one address: many phones may be behind it."""
+_RESPONSE = b"SIP/2.0 "
 
 
 class StreamUser(Protocol):
@@ -58,8 +40,12 @@ class StreamUser(Protocol):
         """How long it may last, and what else is limited."""
         ...
 
-    def opened(self, connection: StreamConnection) -> str:
-        """A connection was made. Return why it may not stay, or nothing."""
+    def opened(self, connection: StreamConnection) -> None:
+        """A connection was made, with its TLS handshake if it has one."""
+        ...
+
+    def took(self, connection: StreamConnection, requests: int, responses: int) -> float:
+        """So much came at once. Return for how many seconds no more is to be read."""
         ...
 
     def delivered(self, connection: StreamConnection, data: bytes) -> None:
@@ -83,32 +69,27 @@ class StreamUser(Protocol):
 
 
 class StreamConnection(asyncio.Protocol):
-    """Driven by its asyncio transport. Made for a flow before it connects, or without one to accept."""
+    """Driven by its asyncio transport. Made for a flow before it is connected."""
 
-    def __init__(
-        self, user: StreamUser, number: int, flow: Flow | None = None, kind: Transport = Transport.TCP
-    ) -> None:
+    def __init__(self, user: StreamUser, flow: Flow, *, is_accepted: bool) -> None:
         self._user = user
-        self._number = number
-        self._kind = kind
-        self._flow = flow
-        self._wire: Wire = wire_for(kind, is_ours=flow is not None)
+        self.flow = flow
+        self.is_accepted = is_accepted
+        self.is_trusted = not is_accepted
+        """Whether it is a stranger's no more."""
+        self.is_told = not is_accepted
+        """Whether anybody has heard of it: of one that failed to shake hands nobody has."""
+        self._wire: Wire = wire_for(flow.transport, is_ours=not is_accepted)
         self._transport: asyncio.Transport | None = None
         self._waiting = bytearray()
         self._timer: Timer | None = None
-        self._heard_at = 0.0
-        self._has_spoken = flow is not None
+        self._pause: Timer | None = None
+        self._opened_at = self._heard_at = 0.0
+        self._has_spoken = not is_accepted
         self._end = ""
         self._pong_timer: Timer | None = None
         self._is_pinged = False
         self._does_pong = False
-        self.is_accepted = flow is None
-
-    @property
-    def flow(self) -> Flow:
-        """The flow that this connection is. For an accepted one known from `opened` on."""
-        assert self._flow is not None, "an accepted connection has no flow before it is opened"
-        return self._flow
 
     @property
     def is_open(self) -> bool:
@@ -152,20 +133,12 @@ class StreamConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._tune(transport)
-        if self._flow is None:
-            peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-            if not peer:
-                peer = ("", 0)  # it went while it was being accepted
-            self._flow = Flow(self._kind, local[:2], peer[:2], self._number)
-        refusal = self._end or self._user.opened(self)
-        if refusal:
-            self._end = refusal
+        if self._end:
             transport.abort()
             return
-        self._heard_at = self._user.clock.monotonic()
-        limits = self._user.limits
-        patience = limits.idle if self._has_spoken else min(limits.idle, limits.first_message)
-        self._set_timer(self._heard_at + patience, self._look)
+        self._user.opened(self)
+        self._opened_at = self._heard_at = self._user.clock.monotonic()
+        self._look()
         if self._waiting:
             transport.write(bytes(self._waiting))
             self._waiting.clear()
@@ -182,19 +155,7 @@ class StreamConnection(asyncio.Protocol):
             self._break(data, fault)
             return
         self._say()
-        for item in found:
-            if item is KeepAlive.PING:
-                self.send(KeepAlive.PONG.value)
-            if isinstance(item, KeepAlive):
-                if item is KeepAlive.PONG:
-                    self._ponged()
-                self._user.kept_alive(self)
-            else:
-                self._has_spoken = True
-                self._user.delivered(self, item)
-            if self._end:
-                return
-        if self._wire.fault is not None:
+        if self._hand_on(found) and self._wire.fault is not None:
             self._break(b"", self._wire.fault)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -228,31 +189,77 @@ class StreamConnection(asyncio.Protocol):
             self._pong_timer.cancel()
             self._pong_timer = None
 
+    def _hand_on(self, found: Sequence[bytes | KeepAlive]) -> bool:
+        """Give on what came whole. False: the connection ended meanwhile."""
+        pings = found.count(KeepAlive.PING)
+        if pings:
+            # All at once: a peer may put thousands into one segment.
+            self._write(b"".join(self._wire.wrap(KeepAlive.PONG.value) for _ in range(pings)))
+        responses = 0
+        for item in found:
+            if self._end:
+                return False
+            if isinstance(item, KeepAlive):
+                if item is KeepAlive.PONG:
+                    self._ponged()
+                self._user.kept_alive(self)
+            else:
+                self._has_spoken = True
+                responses += item.startswith(_RESPONSE)
+                self._user.delivered(self, item)
+        if found and not self._end:
+            self._rest(self._user.took(self, len(found) - responses, responses))
+        return not self._end
+
+    def _rest(self, seconds: float) -> None:
+        """Read nothing for so long: what the peer sends meanwhile waits in its own queue."""
+        if seconds > 0 and self._transport is not None and self._pause is None:
+            self._transport.pause_reading()
+            self._pause = self._user.timers.call_at(self._user.clock.monotonic() + seconds, self._read_on)
+
+    def _read_on(self) -> None:
+        self._pause = None
+        if self._transport is not None and not self._end:
+            self._transport.resume_reading()
+
     def _say(self) -> None:
         answers = self._wire.answers()
-        if answers and self._transport is not None:
-            self._transport.write(answers)
+        if answers:
+            self._write(answers)
+
+    def _write(self, octets: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(octets)
+            self._limit(self._transport.get_write_buffer_size())
+
+    def _limit(self, unread: int) -> None:
+        if unread > self._user.limits.unread:
+            self.end("the peer does not read")
 
     def _break(self, data: bytes, fault: SipSyntaxError) -> None:
         self._user.broken(self, data, fault)
         self.end(f"the stream broke: {fault}", flush=True)
 
     def _tell(self) -> None:
-        self._forget_pong()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._pause, self._pong_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._pause = self._pong_timer = None
         self._user.closed(self, self._end)
 
     def _look(self) -> None:
-        """End the connection if it was silent too long, else look again when it might have been."""
+        """End the connection if its time is over, else look again when it might be."""
         limits, now = self._user.limits, self._user.clock.monotonic()
+        ends = [(self._heard_at + limits.idle, "nothing came for too long")]
         if not self._has_spoken:
-            self.end("no message came")
-        elif now - self._heard_at >= limits.idle:
-            self.end("nothing came for too long")
+            ends.append((self._opened_at + limits.first_message, "no message came"))
+        if not self.is_trusted:
+            ends.append((self._opened_at + limits.unproven, "nobody has proved himself over it"))
+        when, reason = min(ends)
+        if now >= when:
+            self.end(reason)
         else:
-            self._set_timer(self._heard_at + limits.idle, self._look)
+            self._set_timer(when, self._look)
 
     def _set_timer(self, when: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -261,6 +268,8 @@ class StreamConnection(asyncio.Protocol):
 
     def _tune(self, transport: asyncio.Transport) -> None:
         """Let the kernel find out about a peer that is gone without a word."""
+        if hasattr(transport, "max_size"):
+            transport.max_size = BUFFER  # what is read at once: a quarter of a megabyte by itself
         raw: socket.socket = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -137,7 +137,8 @@ class WebSocketWire:
         if frame.opcode not in _MESSAGES:
             # A ping has its pong already: all that is left to tell is that the peer is there.
             return [] if frame.opcode is Opcode.CLOSE else [KeepAlive.PONG]
-        self._parts.append(bytes(frame.data))
+        if frame.data:  # of empty ones any number could come
+            self._parts.append(bytes(frame.data))
         if not frame.fin:
             return []
         message, self._parts = b"".join(self._parts), []

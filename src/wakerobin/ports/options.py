@@ -115,7 +115,9 @@ class LimitOptions:
         0, "How long a connection may bring nothing; 0: a little longer than `sip.phone_expires_max`."
     )
     unread: int = _option(256 * 1024, "Octets that may wait for a peer that does not read.")
-    source_rate: float = _option(100.0, "Messages a second of one source, of what is unproven; connections count.")
+    source_rate: float = _option(
+        100.0, "Messages a second of one source, of what is unproven; connections count."
+    )
     source_burst: int = _option(1_000, "…and how many may come at once.")
     strangers_rate: float = _option(
         1_000.0, "Messages a second of all sources together at which no phone has ever proved itself."
@@ -125,8 +127,8 @@ class LimitOptions:
     pbx_rate: float = _option(10_000.0, "Requests a second of one address of a PBX.")
     ban: Duration = _duration(
         5 * MINUTE,
-        "How long a source is shut out that sends garbage or guesses passwords; 0: not at all. Over UDP, where "
-        "a source can be forged, 30s at most.",
+        "How long a source is shut out that sends garbage or guesses passwords; 0: not at all. Over UDP, "
+        "where a source can be forged, 30s at most.",
     )
     trusted: tuple[str, ...] = _option(
         (), "Networks of proxies and edges of your own, which bring many phones: treated like a PBX."

@@ -61,6 +61,26 @@ class SipEndpoint(Protocol):
         ...
 
 
+class Gatekeeper(Protocol):
+    """Who decides how much of this server each sender may take: told who is who, and what was bad."""
+
+    def pbx(self, flow: Flow) -> None:
+        """A PBX spoke over this flow: it knew what only a PBX of ours can know."""
+        ...
+
+    def proven(self, flow: Flow) -> None:
+        """A phone has shown its password over this flow."""
+        ...
+
+    def blame(self, flow: Flow) -> None:
+        """A stranger asked for what only those get whom we know."""
+        ...
+
+    def guessed(self, flow: Flow, *, is_seen: bool) -> None:
+        """A wrong password came. `is_seen`: it answered a challenge that went to this very source."""
+        ...
+
+
 class Resolver(Protocol):
     """Names to addresses (RFC 3263; NAPTR and SRV follow later)."""
 

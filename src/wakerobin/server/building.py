@@ -12,12 +12,14 @@ from wakerobin.core.sip.timers import Timers as SipTimers
 from wakerobin.core.tokens import TokenKeys
 from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
 from wakerobin.net.endpoint import Endpoint
+from wakerobin.net.guard import Guard
 from wakerobin.net.interfaces import local_addresses
 from wakerobin.net.resolver import Resolver
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store, Transaction
 from wakerobin.ports.texts import Texts
+from wakerobin.server.limits import gate, stream_limits
 from wakerobin.server.pace import is_rationed, lane_options
 from wakerobin.server.policies import call_policy, destination_policy, endpoint_refusal, lifetime_policies
 from wakerobin.server.pushing import PushServices
@@ -83,7 +85,8 @@ def build(ground: Ground) -> Rooms:
     entropy, key = ground.entropy, ground.key
     destinations = destination_policy(options, local_addresses())
     lifetime = _lookup(lifetime_policies(options))
-    endpoint = Endpoint(options.sip, destinations, clock, timers)
+    guard = Guard(clock, gate(options))
+    endpoint = Endpoint(options.sip, destinations, clock, timers, stream_limits(options), guard)
     transactions = Transactions(endpoint, timers, clock, entropy, SipTimers(t1=options.sip.t1 / 1000))
     joints = _Joints()
     lives = Lives(
@@ -135,6 +138,7 @@ def build(ground: Ground) -> Rooms:
         doorkeeper=doorkeeper,
         options=options.sip,
         on_flow=joints.phone_arrived,
+        gate=endpoint,
     )
     exchange = Exchange(
         clock=clock,
@@ -178,6 +182,7 @@ def build(ground: Ground) -> Rooms:
         switchboard=switchboard,
         fleet=fleet,
         routes=routes,
+        gate=endpoint,
     )
     rooms = Rooms(
         ground=ground,
@@ -230,6 +235,7 @@ class _Joints:
         transactions.on_cancel = rooms.front.cancel
         transactions.on_ack = rooms.front.ack
         transactions.on_stray_response = self._stray_response
+        transactions.on_registrar = rooms.endpoint.pbx
         transactions.on_heard = rooms.phones.heard
         transactions.on_flow_closed = self._flow_closed
 

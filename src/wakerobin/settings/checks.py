@@ -43,7 +43,7 @@ def _wrong_choices(options: Options) -> Iterator[str]:
 
 
 def _wrong_numbers(options: Options) -> Iterator[str]:
-    sip = options.sip
+    sip, limits = options.sip, options.limits
     above_zero = {
         "sip.register_rate": sip.register_rate,
         "sip.unproven_rate": sip.unproven_rate,
@@ -51,6 +51,13 @@ def _wrong_numbers(options: Options) -> Iterator[str]:
         "push.rate": options.push.rate,
         "sip.wake_timeout": sip.wake_timeout,
         "sip.ring_timeout": sip.ring_timeout,
+        "limits.source_rate": limits.source_rate,
+        "limits.strangers_rate": limits.strangers_rate,
+        "limits.phone_rate": limits.phone_rate,
+        "limits.pbx_rate": limits.pbx_rate,
+        "limits.handshake_time": limits.handshake_time,
+        "limits.first_message_time": limits.first_message_time,
+        "limits.unproven_time": limits.unproven_time,
     }
     for key, number in above_zero.items():
         if not number > 0:  # false for nan, too
@@ -59,12 +66,20 @@ def _wrong_numbers(options: Options) -> Iterator[str]:
         "sip.register_burst": sip.register_burst,
         "sip.unproven_refusals": sip.unproven_refusals,
         "sip.max_breadth": sip.max_breadth,
+        "limits.connections": limits.connections,
+        "limits.connections_per_source": limits.connections_per_source,
+        "limits.unproven_per_source": limits.unproven_per_source,
+        "limits.handshakes": limits.handshakes,
+        "limits.source_burst": limits.source_burst,
+        "limits.phone_burst": limits.phone_burst,
         "push.in_flight": options.push.in_flight,
         "http.enrolments_per_hour": options.http.enrolments_per_hour,
     }
     for key, number in at_least_one.items():
         if not 1 <= number <= _MOST:
             yield f"{key} = {number}: must be from 1 to {_MOST}"
+    if limits.unread < 65_536:
+        yield "limits.unread: must be at least 65536, the longest message"
     if options.store.max_pages < 0:
         yield "store.max_pages: must be 0 (no limit) or more"
     if sip.register_expires < 1000:
@@ -78,6 +93,7 @@ def _wrong_networks(options: Options) -> Iterator[str]:
         "sip.allow_private": options.sip.allow_private,
         "sip.call_sources": options.sip.call_sources,
         "sip.towards": tuple(options.sip.towards),
+        "limits.trusted": options.limits.trusted,
         "http.trusted_proxies": options.http.trusted_proxies,
     }
     for key, patterns in lists.items():

@@ -24,6 +24,7 @@ from wakerobin.ports.options import (
     FcmOptions,
     HttpOptions,
     LifetimeOptions,
+    LimitOptions,
     LogOptions,
     Options,
     SipOptions,
@@ -174,6 +175,7 @@ def _near(key: str, known: Mapping[str, Any]) -> str:
 
 _RECORDS: tuple[type, ...] = (
     SipOptions,
+    LimitOptions,
     HttpOptions,
     StoreOptions,
     LogOptions,

@@ -21,7 +21,7 @@ from tests.system.net.sockets import (
 )
 from wakerobin.net.clock import SystemClock
 from wakerobin.net.endpoint import Endpoint
-from wakerobin.net.stream import StreamLimits
+from wakerobin.net.limits import StreamLimits
 from wakerobin.net.wheel import Wheel
 from wakerobin.ports.options import SipOptions
 from wakerobin.testing.clock import ManualClock

@@ -18,7 +18,7 @@ from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Flow, Transport
 from wakerobin.net.clock import SystemClock
 from wakerobin.net.endpoint import Endpoint
-from wakerobin.net.stream import StreamLimits
+from wakerobin.net.limits import StreamLimits
 from wakerobin.net.tls import ServerCertificate
 from wakerobin.net.wheel import Wheel
 from wakerobin.ports.options import SipOptions
@@ -282,7 +282,7 @@ async def test_a_pbx_that_asks_for_a_certificate_gets_ours(start: Start, files: 
 
 
 async def test_a_peer_that_never_shakes_hands_is_let_go(start: Start, files: Files, dial: Dial) -> None:
-    server = await start(limits=StreamLimits(connect=0.2), **tls_options(files))
+    server = await start(limits=StreamLimits(handshake=0.2), **tls_options(files))
     reader, _ = await dial(server)
     async with asyncio.timeout(PATIENCE):
         assert await reader.read() == b""

@@ -15,7 +15,7 @@ from wakerobin.core.sip.routing import take_own_routes
 from wakerobin.core.sip.uri import SipUri, aor
 from wakerobin.core.values import Account, Flow
 from wakerobin.ports.clock import Clock
-from wakerobin.ports.sip import ServerTransactionHandle
+from wakerobin.ports.sip import Gatekeeper, ServerTransactionHandle
 from wakerobin.ports.store import Store
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.answers import answer, refuse
@@ -81,6 +81,7 @@ class Front:
         switchboard: CallDesk,
         fleet: PbxSide,
         routes: RecordRoutes,
+        gate: Gatekeeper | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -89,6 +90,7 @@ class Front:
         self._switchboard = switchboard
         self._fleet = fleet
         self._routes = routes
+        self._gate = gate
         self._calls: dict[int, TokenBucket] = {}
 
     def receive(self, transaction: ServerTransactionHandle) -> None:
@@ -166,6 +168,7 @@ class Front:
         if self._relay.in_dialog(transaction, onward, taken):
             return
         if not self._switchboard.early_request(transaction):
+            self._blame(transaction)
             refuse(transaction, 481)
 
     # From a PBX
@@ -176,19 +179,36 @@ class Front:
         account = self._store.read(lambda tx: tx.accounts.by_contact_user(user)) if user else None
         if account is not None:
             if self._fleet.is_from_pbx(account, transaction.flow):
+                self._welcome(transaction.flow, account)
                 self._at_contact(transaction, onward, account)
             else:
+                self._blame(transaction)
                 refuse(transaction, 403, "This address may not ring this account's phones")
             return
         account = self._by_aor(transaction.request, transaction.flow)
         if account is not None:
             self._at_contact(transaction, onward, account)
-        elif self._routes.is_here(uri):
+            return
+        self._blame(transaction)
+        if self._routes.is_here(uri):
             refuse(transaction, 404)
         elif _lists(transaction.request, "supported", "outbound"):
             refuse(transaction, 430, "Register first")  # RFC 5626 5.3: the flow has to be made again
         else:
             refuse(transaction, 403, "Register first")
+
+    def _welcome(self, flow: Flow, account: Account) -> None:
+        """Tell the gate who named our Contact of an account, which only its PBX knows."""
+        if self._gate is None:
+            return
+        if self._fleet.is_known(account, flow):
+            self._gate.pbx(flow)
+        else:
+            self._gate.proven(flow)  # it may have got around: enough for a provider's calls, not for a flood
+
+    def _blame(self, transaction: ServerTransactionHandle) -> None:
+        if self._gate is not None:
+            self._gate.blame(transaction.flow)
 
     def _at_contact(self, transaction: ServerTransactionHandle, onward: Message, account: Account) -> None:
         """Answer, wake or pass on: what a PBX may ask of our Contact outside a dialog (sip 5)."""

@@ -63,6 +63,8 @@ class Transactions:
         """A response that no transaction awaits."""
         self.on_heard: OnHeard = lambda _flow: None
         """Anything came over a flow: a message, before it is handed on, or a keep-alive."""
+        self.on_registrar: OnHeard = lambda _flow: None
+        """A REGISTER of ours was accepted over a flow: a PBX is at its other end."""
         self.on_flow_closed: OnFlowClosed = lambda _flow, _reason: None
         """A flow is no more; the client transactions on it have been told."""
 
@@ -132,7 +134,10 @@ class Transactions:
         guarded(self.on_heard, flow)
         if message.is_request:
             self._receive_request(message, flow)
-        elif not self._outgoing.take(message):
+        elif self._outgoing.take(message):
+            if 200 <= message.status < 300 and message.cseq.method == "REGISTER":
+                guarded(self.on_registrar, flow)
+        else:
             _STRAY_RESPONSES.inc()
             guarded(self.on_stray_response, message, flow)
 

@@ -20,7 +20,7 @@ class Verdict(enum.Enum):
     ASK = "ask"
     """It answered nothing, or somebody else's challenge: challenge it."""
     STALE = "stale"
-    """The right password on an old nonce, or one of another source: challenge it again, it is no failure."""
+    """An answer to an old challenge, or to one of another source: challenge it again, it is no failure."""
     WRONG = "wrong"
 
 
@@ -60,15 +60,24 @@ class Doorkeeper:
     ) -> Proof:
         """Judge the Authorization of a REGISTER against the accounts of an AOR (one for each app at most)."""
         answers = answers_in(request)
+        fresh = [one for one in answers if self._is_fresh(one, aor, now_s, source)]
         realms = set()
         for account, credentials in candidates:
             realms.add(_realm(aor, account))
-            for answer in answers:
+            for answer in fresh:
                 if _is_right(answer, account, credentials, request):
-                    return Proof(self._freshness(answer, aor, now_s, source), account)
+                    is_new = self._counts.accept(answer.nonce, answer.nc)
+                    return Proof(Verdict.PROVEN if is_new else Verdict.STALE, account)
+        realms = realms or {_realm(aor, None)}
         # Whoever answers another realm (ours of before the proof) has shown no wrong password here.
-        is_for_us = any(answer.realm in (realms or {_realm(aor, None)}) for answer in answers)
-        return Proof(Verdict.WRONG if is_for_us else Verdict.ASK)
+        if any(answer.realm in realms for answer in fresh):
+            return Proof(Verdict.WRONG)
+        # Nothing is said of what answers no challenge of this source: it may be forged, or a guess for free.
+        return Proof(Verdict.STALE if any(answer.realm in realms for answer in answers) else Verdict.ASK)
+
+    def is_seen(self, request: Message, aor: str, now_s: float, source: str) -> bool:
+        """Whether a request answers a challenge that went to its very source: that is not forged."""
+        return any(self._is_fresh(answer, aor, now_s, source) for answer in answers_in(request))
 
     def issued(self, value: str, aor: str) -> bool:
         """Whether an Authorization answers a nonce of ours for this AOR, old or new."""
@@ -81,11 +90,8 @@ class Doorkeeper:
         """Forget nonces that nobody can use any more."""
         self._counts.prune(now_s)
 
-    def _freshness(self, answer: digest.Authorization, aor: str, now_s: float, source: str) -> Verdict:
-        verdict = self._nonces.judge(answer.nonce, now_s, aor, source)
-        if verdict is not tokens.NonceVerdict.FRESH or not self._counts.accept(answer.nonce, answer.nc):
-            return Verdict.STALE
-        return Verdict.PROVEN
+    def _is_fresh(self, answer: digest.Authorization, aor: str, now_s: float, source: str) -> bool:
+        return self._nonces.judge(answer.nonce, now_s, aor, source) is tokens.NonceVerdict.FRESH
 
 
 def answers_in(request: Message) -> list[digest.Authorization]:

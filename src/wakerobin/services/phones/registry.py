@@ -14,7 +14,7 @@ from wakerobin.core.sip.uri import SipUri, aor
 from wakerobin.core.values import Account, Credentials, Flow, PhoneFlow, PushRegistration
 from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.ports.options import SipOptions
-from wakerobin.ports.sip import ServerTransactionHandle
+from wakerobin.ports.sip import Gatekeeper, ServerTransactionHandle
 from wakerobin.ports.store import Store, Transaction
 from wakerobin.services.phones.answers import answer
 from wakerobin.services.phones.guessing import Guessing
@@ -51,6 +51,7 @@ class Phones:
         doorkeeper: Doorkeeper,
         options: SipOptions,
         on_flow: Callable[[int, PhoneFlow], None],
+        gate: Gatekeeper | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -61,6 +62,7 @@ class Phones:
         self._postponed: set[tuple[str, str]] = set()
         self._options = options
         self._on_flow = on_flow
+        self._gate = gate
         self._locations = Locations()
         self._sweeping: Timer | None = None
 
@@ -87,6 +89,19 @@ class Phones:
         self._locations.closed(flow)
         self._count()
 
+    # Phones that are registered at their PBX, through us
+
+    def passed(self, phone: PhoneFlow) -> None:
+        """A PBX has accepted this phone's own REGISTER and was answered for: its flow is the way to it."""
+        self._locations.registered(phone)
+        self._count()
+        self._on_flow(phone.account_id, phone)
+
+    def left(self, account_id: int) -> None:
+        """Such a phone has taken its Contact back."""
+        self._locations.cleared(account_id)
+        self._count()
+
     # REGISTER
 
     def register(self, transaction: ServerTransactionHandle) -> None:
@@ -103,6 +118,7 @@ class Phones:
         if not wait:
             self._judge(transaction, named, wishes)
         elif pair in self._postponed:
+            self._note_guess(transaction, named)
             headers = [("Retry-After", str(int(wait) + 1))]
             self._answer(transaction, answer(request, 503, "Too many wrong passwords", headers))
         else:
@@ -132,9 +148,12 @@ class Phones:
         proof = self._doorkeeper.judge(request, named, candidates, now_s, source)
         if proof.verdict is Verdict.PROVEN and proof.account is not None:
             self._guessing.succeeded(named, host)
+            if self._gate is not None:
+                self._gate.proven(transaction.flow)
             self._proven(transaction, proof.account, wishes)
         elif proof.verdict is Verdict.WRONG:
             self._guessing.failed(named, host, self._clock.monotonic())
+            self._note_guess(transaction, named)
             text = "Wrong password here. If it was changed at the PBX, enter it in the app again"
             self._answer(transaction, answer(request, 403, text))
         else:
@@ -142,6 +161,12 @@ class Phones:
             stale = proof.verdict is Verdict.STALE
             challenge = self._doorkeeper.challenge(named, known, now_s, source, stale=stale)
             self._answer(transaction, answer(request, 401, headers=[("WWW-Authenticate", challenge)]))
+
+    def _note_guess(self, transaction: ServerTransactionHandle, named: str) -> None:
+        if self._gate is not None:
+            flow, now_s = transaction.flow, self._clock.now() / 1000
+            is_seen = self._doorkeeper.is_seen(transaction.request, named, now_s, str(flow))
+            self._gate.guessed(flow, is_seen=is_seen)
 
     def _proven(self, transaction: ServerTransactionHandle, account: Account, wishes: list[_Wish]) -> None:
         request = transaction.request
