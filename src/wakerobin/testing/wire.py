@@ -42,6 +42,10 @@ class Wire:
         found = self._endpoints.get(place)
         return None if found is None or found.is_down else found
 
+    def leave(self, place: Place) -> None:
+        """Let nobody be reached at a place any more."""
+        self._endpoints.pop(place, None)
+
     def number(self) -> int:
         """Return a connection number that was never used."""
         return next(self._numbers)
@@ -122,6 +126,17 @@ class WireEndpoint:
             del self._connections[number]
             far._connections.pop(number, None)
             _soon(far.closed, there, reason)
+        self._shared.clear()
+
+    def roam(self, address: str) -> None:
+        """Be at another address from now on. What is sent to the old one is lost; nobody is told."""
+        for place in (self.place, self.seen_as):
+            self._wire.leave(place)
+        self.place = self.seen_as = (address, self.place[1])
+        self._wire.place(self)
+        for number, (there, far) in self._connections.items():
+            far._connections[number] = (there, WireEndpoint(self._wire, self.place, self.seen_as))
+        self._connections.clear()
         self._shared.clear()
 
     def closed(self, flow: Flow, reason: str) -> None:

@@ -24,6 +24,7 @@ from wakerobin.services.phones import Phones
 from wakerobin.services.switchboard.acoustics import write_alarms
 from wakerobin.services.switchboard.aftermath import tell_missed, withdraw_missed
 from wakerobin.services.switchboard.exchange import Exchange
+from wakerobin.services.switchboard.ghosts import Ghosts
 from wakerobin.services.switchboard.incoming import (
     call_key,
     flow_from_json,
@@ -78,6 +79,7 @@ class Switchboard:
         self._fed: dict[Line, None] = {}
         """Calls to which something has happened since they were written."""
         self._work = asyncio.Event()
+        self._ghosts = Ghosts(store, exchange)
 
     def __len__(self) -> int:
         """Return how many calls are known, those included that are over and wait for late answers."""
@@ -141,7 +143,7 @@ class Switchboard:
     def stray_response(self, message: Message, flow: Flow) -> bool:
         """Take a response to a branch that was abandoned, or of before a restart, known by its signature.
 
-        False: it is a real stray.
+        Where its call is over and forgotten, its phone is stopped. False: it is a real stray.
         """
         branch = without_loop_mark(message.branch or "")
         number = tokens.read_branch(branch, self._exchange.keys, message.call_id, message.cseq.number)
@@ -150,7 +152,7 @@ class Switchboard:
         # A PBX may ring several of its users, phones of ours all, under one Call-ID.
         lines = sorted(self._of_dialog(message), key=lambda line: number in line.registrations)
         if not lines:
-            return False
+            return self._ghosts.lay(number, message, flow)
         lines[-1].take_back(number, message, flow)
         return True
 
