@@ -135,6 +135,7 @@ async def browser(lab: Lab, tmp_path: Path) -> AsyncIterator[Browser]:
             lifetime=life,
         )
         async with serving(tmp_path, HOST, apps={"phone": app}) as world:
+            world.pbx.rules.webrtc = True
             site = _SITE.format(ip=ip, port=port, root=EXAMPLE, api=f"{world.api.host}:{world.api.port}")
             nginx = await lab.start(NginxFront(site, (ip, port)))
             chromium = await lab.start(Chromium())

@@ -31,6 +31,7 @@ async def woken(folder: Path, **life: Any) -> AsyncIterator[tuple[World, WebPush
             lifetime=LifetimeOptions(**life),
         )
         async with serving(folder, HOST, apps={"phone": app}) as world:
+            world.pbx.rules.webrtc = True
             yield world, double
         assert double.thrown_out == []
 

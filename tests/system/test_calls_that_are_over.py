@@ -23,6 +23,7 @@ TAKES_IT_BACK = [one for one in Provider if one not in (Provider.APNS, Provider.
 
 async def reachable(world: World, *providers: Provider, **fields: Any) -> PushRegistration:
     """Enrol an account whose one registration has these targets, each for calls and notices."""
+    world.pbx.rules.webrtc = Provider.WEBPUSH in providers
     account = await world.enrol()
     (registration,) = world.registrations(account)
     registration = replace(registration, **fields)

@@ -159,7 +159,8 @@ class FakePbx:
         contacts = self.contacts(user)
         if not contacts:
             raise LookupError(f"{user} has no contact")
-        call = FakeCall(self, f"sip:{caller}@{self.domain}", f"sip:{user}@{self.domain}", display)
+        callee = f"sip:{user}@{self.domain}"
+        call = FakeCall(self, f"sip:{caller}@{self.domain}", callee, display, webrtc=self.rules.webrtc)
         self.calls[call.call_id] = call
         for contact in contacts:
             call.ring(contact, headers, body)

@@ -26,6 +26,11 @@ _SDP = (
     "v=0\r\no=pbx 1 1 IN {address}\r\ns=-\r\nc=IN {address}\r\nt=0 0\r\n"
     "m=audio 40000 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
 )
+_WEBRTC = (
+    "a=ice-ufrag:pbx1\r\na=ice-pwd:a-password-of-the-pbx-1\r\na=setup:actpass\r\n"
+    f"a=fingerprint:sha-256 {':'.join(['5B'] * 32)}\r\n"
+    "a=candidate:1 1 UDP 2130706431 127.0.0.1 40000 typ host\r\n"
+)
 _DEFAULT_PORT = 5060
 _ACKED = 200
 
@@ -70,7 +75,9 @@ class FakeCall:
     others are acknowledged and ended.
     """
 
-    def __init__(self, side: PbxSide, caller: str, callee: str, display: str = "") -> None:
+    def __init__(
+        self, side: PbxSide, caller: str, callee: str, display: str = "", *, webrtc: bool = False
+    ) -> None:
         self.responses: list[SeenResponse] = []
         """Responses to the INVITE, 100 too, of all branches in their order."""
         self.requests: list[Message] = []
@@ -85,6 +92,7 @@ class FakeCall:
         """The 2xx that won."""
         self.call_id = hex_token(side.entropy, 12)
         self.from_tag = hex_token(side.entropy, 6)
+        self._media = _SDP + _WEBRTC if webrtc else _SDP
         self._side = side
         self._caller, self._callee, self._display = caller, callee, display
         self._branches: dict[ClientTransactionHandle, int] = {}
@@ -262,7 +270,7 @@ class FakeCall:
     def _sdp(self, flow: Flow) -> bytes:
         """Return an offer of PCMA and PCMU at our own address."""
         host, _ = self._side.endpoint.local_address(flow.transport, flow.remote[0])
-        return _SDP.format(address=f"IP{6 if ':' in host else 4} {host}").encode()
+        return self._media.format(address=f"IP{6 if ':' in host else 4} {host}").encode()
 
     def _next_flow(self) -> Flow:
         assert self._flow is not None

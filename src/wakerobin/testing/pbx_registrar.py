@@ -59,6 +59,8 @@ class PbxRules:
     logins: dict[str, str] = field(default_factory=dict)
     """By user: the digest user name where it is another."""
     silent_users: set[str] = field(default_factory=set)
+    webrtc: bool = False
+    """Its calls offer DTLS-SRTP with ICE, which browsers want (Asterisk's `webrtc=yes`)."""
 
 
 @dataclass(slots=True)
