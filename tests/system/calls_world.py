@@ -28,7 +28,6 @@ from wakerobin.core.values import (
     PushRegistration,
     PushTarget,
     Secret,
-    Transport,
 )
 from wakerobin.ports.clock import Timers
 from wakerobin.ports.options import AppOptions, LifetimeOptions, Options, SipOptions
@@ -36,6 +35,7 @@ from wakerobin.ports.store import Transaction, Trial
 from wakerobin.services.dispatch.front import Front
 from wakerobin.services.dispatch.transactions import Transactions
 from wakerobin.services.fleet import Fleet
+from wakerobin.services.guests import Guests, Sponsor
 from wakerobin.services.lives import Lives
 from wakerobin.services.lives.context import policy_of
 from wakerobin.services.phones import Phones
@@ -48,6 +48,7 @@ from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.farewells import Farewells
 from wakerobin.testing.clock import ManualClock, ManualTimer
 from wakerobin.testing.memory import MemoryStore
+from wakerobin.testing.names import Names
 from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.phone import FakePhone
 from wakerobin.testing.wire import Wire, WireEndpoint
@@ -73,17 +74,6 @@ def entropy(seed: str) -> Callable[[int], bytes]:
         return hashlib.shake_128(f"{seed} {next(count)}".encode()).digest(octets)
 
     return give
-
-
-class Names:
-    """A resolver with a zone that a test writes."""
-
-    def __init__(self) -> None:
-        self.zone: dict[str, list[str]] = {DOMAIN: [PBX[0]]}
-
-    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
-        found = self.zone.get(host, [host] if host[:1].isdigit() else [])
-        return [(address, port or 5060) for address in found]
 
 
 class Pushes:
@@ -132,7 +122,7 @@ class World:
         self.timers = Mortal(self.clock)
         self.call_policy = call or CallPolicy()
         self.wire = Wire()
-        self.names = Names()
+        self.names = Names(self.clock, {DOMAIN: [PBX[0]]})
         self.store = MemoryStore()
         self.pushes = Pushes()
         self.options = Options(sip=sip or SipOptions(), apps={APP: AppOptions()})
@@ -216,6 +206,23 @@ class World:
             entropy=ours,
             on_left=Farewells(self.store, exchange).left,
         )
+        self.guests = Guests(
+            store=self.store,
+            clock=clock,
+            timers=timers,
+            transactions=self.transactions,
+            endpoint=self.us,
+            ways=Ways(self.us, self.names),
+            routes=self.routes,
+            phones=self.phones,
+            pusher=self.pushes,
+            keys=keys,
+            secret=KEY,
+            entropy=ours,
+            options=self.options.sip,
+            policy=lambda _app: self.call_policy,
+            sponsors=self.sponsors,
+        )
         self.front = Front(
             store=self.store,
             clock=clock,
@@ -224,6 +231,7 @@ class World:
             switchboard=self.switchboard,
             fleet=self.fleet,
             routes=self.routes,
+            guests=self.guests,
         )
         self.transactions.on_request = self.front.receive
         self.transactions.on_cancel = self.front.cancel
@@ -250,11 +258,13 @@ class World:
         self.arrived.append(phone)
         self.switchboard.phone_arrived(account_id, phone)
         self.relay.phone_arrived(account_id, phone)
+        self.guests.phone_arrived(account_id, phone)
 
     def _flow_closed(self, flow: Flow, _reason: str) -> None:
         self.phones.flow_closed(flow)
         self.fleet.flow_closed(flow)
         self.relay.flow_closed(flow)
+        self.guests.flow_closed(flow)
 
     def _pbx_address(self, account: Account) -> Address | None:
         upstream = self.fleet.upstream(account.id)
@@ -264,7 +274,8 @@ class World:
     async def running(self) -> AsyncIterator[None]:
         """Let all services work."""
         await self.switchboard.resume()
-        loops = (self.fleet.run(), self.phones.run(), self.relay.run(), self.switchboard.run())
+        rooms = (self.fleet, self.guests, self.phones, self.relay, self.switchboard)
+        loops = [room.run() for room in rooms]
         tasks = [asyncio.create_task(loop) for loop in loops]
         await self.clock.settle()
         try:

@@ -149,9 +149,9 @@ def test_an_app_without_registrars_enrols_nobody() -> None:
     assert problem(refusal_of_registrar(closed, request(), "sip:a@pbx.example", "")) == "enrolment-closed"
 
 
-def test_udp_tcp_and_tls_are_spoken_to_pbxs() -> None:
+def test_udp_tcp_and_tls_are_spoken_to_pbxs_and_dns_chooses_where_nothing_is_said() -> None:
     assert [transport_of(text) for text in ("", "udp", "tcp", "tls")] == [
-        Transport.UDP,
+        None,
         Transport.UDP,
         Transport.TCP,
         Transport.TLS,

@@ -166,7 +166,8 @@ class Way:
     """`host[:port]`, or empty for the domain of the AOR."""
     outbound_proxy: str = ""
     """A SIP URI, or empty."""
-    transport: Transport = Transport.UDP
+    transport: Transport | None = None
+    """None: what DNS says (RFC 3263)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +184,8 @@ class Account:
     """`host[:port]`, or empty for the domain of the AOR."""
     outbound_proxy: str = ""
     """A SIP URI, or empty."""
-    transport: Transport = Transport.UDP
+    transport: Transport | None = None
+    """None: what DNS says (RFC 3263)."""
     contact_user: str
     """The random user part of our Contact at the PBX: who knows it can ring the phone."""
     instance: str

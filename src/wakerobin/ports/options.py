@@ -50,6 +50,10 @@ class SipOptions:
         'Our address as seen from a network, `{"192.168.1.0/24" = "192.168.1.9"}`; '
         "by default the local address of the route.",
     )
+    dns: tuple[str, ...] = _option(
+        (),
+        "Name servers, `address` or `address:port`, in place of the system's; /etc/hosts counts, too.",
+    )
     allow_private: tuple[str, ...] = _option(
         (), "Private networks that may be PBXs or push hosts, e.g. `192.168.1.0/24`."
     )
@@ -276,6 +280,11 @@ class AppOptions:
     enrolment_key: Secret = _option(Secret(""), "In every copy of the app; it is no secret.")
     registrars: tuple[str, ...] = _option(
         (), "Domains and hosts that may be enrolled, `*.pbx.example`; empty refuses all."
+    )
+    plain_8599: bool = _option(
+        False,
+        "Serve phones that never enrolled and speak RFC 8599, at the PBXs of `registrars`, with this app's "
+        "push services (docs/rfc8599.md).",
     )
     trust_unchallenged: bool = _option(False, "Take a 2xx without a challenge as proof of the credentials.")
     decline: str = _option("all", "What a decline stops: `all` phones or `this-phone`.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.targets import Candidate, Destination, Target
 from wakerobin.core.values import Flow, Transport
 
 
@@ -82,10 +83,29 @@ class Gatekeeper(Protocol):
 
 
 class Resolver(Protocol):
-    """Names to addresses (RFC 3263; NAPTR and SRV follow later)."""
+    """Where requests go (RFC 3263), and which of those places have failed lately, whoever found it out."""
 
-    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
-        """Return (address, port) in the order to try; empty where the name does not resolve. Never raises."""
+    async def locate(self, destination: Destination) -> tuple[Candidate, ...]:
+        """Return who serves a destination (`core.sip.targets.ordered` gives the order of one account).
+
+        Nobody where it leads nowhere. Never raises; answers within five seconds.
+        """
+        ...
+
+    def failed(self, target: Target) -> None:
+        """Note that a target answered 503 or not at all: others are tried before it for a while."""
+        ...
+
+    def answered(self, target: Target) -> None:
+        """Note that a target serves."""
+        ...
+
+    def is_failing(self, target: Target, *, will_try: bool = False) -> bool:
+        """Whether others are to be tried before this one.
+
+        `will_try`: the caller sends to a target that is not; of one that failed only one such caller at a
+        time is told that.
+        """
         ...
 
 

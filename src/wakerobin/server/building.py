@@ -14,7 +14,7 @@ from wakerobin.core.values import Account, Flow, PhoneFlow, PushRegistration
 from wakerobin.net.endpoint import Endpoint
 from wakerobin.net.guard import Guard
 from wakerobin.net.interfaces import local_addresses
-from wakerobin.net.resolver import Resolver
+from wakerobin.net.resolver import Resolver, source_of
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.store import Store, Transaction
@@ -23,11 +23,13 @@ from wakerobin.server.limits import gate, stream_limits
 from wakerobin.server.pace import is_rationed, lane_options
 from wakerobin.server.policies import call_policy, destination_policy, endpoint_refusal, lifetime_policies
 from wakerobin.server.pushing import PushServices
+from wakerobin.server.sponsoring import sponsors
 from wakerobin.services.courier import Courier
 from wakerobin.services.dispatch.front import Front
 from wakerobin.services.dispatch.transactions import Transactions
 from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.fleet import Fleet
+from wakerobin.services.guests import Guests
 from wakerobin.services.lives import Lives
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.proof import Doorkeeper
@@ -71,6 +73,7 @@ class Rooms:
     phones: Phones
     switchboard: Switchboard
     relay: Relay
+    guests: Guests
     front: Front
     access: Access
     enrolment: Enrolment
@@ -114,7 +117,7 @@ def build(ground: Ground) -> Rooms:
         options=lane_options(options.push),
         is_rationed=is_rationed(options),
     )
-    resolver = Resolver(clock)
+    resolver = Resolver(clock, source_of(options.sip.dns))
     fleet = Fleet(
         store=store,
         clock=clock,
@@ -161,9 +164,10 @@ def build(ground: Ground) -> Rooms:
         exchange=exchange,
         policy=lambda app: call_policy(options, options.apps.get(app)),
     )
+    ways = Ways(endpoint, resolver)
     relay = Relay(
         transactions=transactions,
-        ways=Ways(endpoint, resolver),
+        ways=ways,
         phones=phones,
         doorkeeper=doorkeeper,
         routes=routes,
@@ -174,6 +178,23 @@ def build(ground: Ground) -> Rooms:
         entropy=entropy,
         on_left=Farewells(store, exchange).left,
     )
+    guests = Guests(
+        store=store,
+        clock=clock,
+        timers=timers,
+        transactions=transactions,
+        endpoint=endpoint,
+        ways=ways,
+        routes=routes,
+        phones=phones,
+        pusher=courier,
+        keys=keys,
+        secret=key,
+        entropy=entropy,
+        options=options.sip,
+        policy=lambda app: call_policy(options, options.apps.get(app)),
+        sponsors=sponsors(options.apps, pushing),
+    )
     front = Front(
         store=store,
         clock=clock,
@@ -182,6 +203,7 @@ def build(ground: Ground) -> Rooms:
         switchboard=switchboard,
         fleet=fleet,
         routes=routes,
+        guests=guests,
         gate=endpoint,
     )
     rooms = Rooms(
@@ -195,6 +217,7 @@ def build(ground: Ground) -> Rooms:
         phones=phones,
         switchboard=switchboard,
         relay=relay,
+        guests=guests,
         front=front,
         access=Access(store, clock, key, options.apps),
         enrolment=Enrolment(
@@ -257,6 +280,7 @@ class _Joints:
         if self._rooms is not None:
             self._rooms.switchboard.phone_arrived(account_id, phone)
             self._rooms.relay.phone_arrived(account_id, phone)
+            self._rooms.guests.phone_arrived(account_id, phone)
 
     def _stray_response(self, message: Message, flow: Flow) -> None:
         if self._rooms is not None:
@@ -267,6 +291,7 @@ class _Joints:
             self._rooms.phones.flow_closed(flow)
             self._rooms.fleet.flow_closed(flow)
             self._rooms.relay.flow_closed(flow)
+            self._rooms.guests.flow_closed(flow)
 
 
 def _lookup(policies: dict[str, LifetimePolicy]) -> Callable[[str], LifetimePolicy]:

@@ -33,7 +33,7 @@ _REGISTRATIONS = load("registrations")
 _TARGETS = load("targets")
 
 # A look-up in these is five times as fast as calling the enumeration.
-_TRANSPORTS = {str(member): member for member in Transport}
+_TRANSPORTS: dict[str, Transport | None] = {"": None, **{str(member): member for member in Transport}}
 _ALGORITHMS = {str(member): member for member in Algorithm}
 _STATES = {str(member): member for member in BindingState}
 _PLATFORMS = {str(member): member for member in Platform}
@@ -305,7 +305,7 @@ def _account_values(account: Account) -> dict[str, Any]:
         "auth_user": account.auth_user,
         "registrar": account.registrar,
         "outbound_proxy": account.outbound_proxy,
-        "transport": account.transport,
+        "transport": account.transport or "",
         "contact_user": account.contact_user,
         "instance": account.instance,
         "proven": account.proven,

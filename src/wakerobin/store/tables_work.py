@@ -184,7 +184,10 @@ class KeptTable:
 
 
 def _way(values: dict[str, Any]) -> Way | None:
-    return Way(**{**values, "transport": Transport(values["transport"])}) if values else None
+    if not values:
+        return None
+    said = values["transport"]
+    return Way(**{**values, "transport": Transport(said) if said else None})
 
 
 def _trial_place(registration_id: int) -> str:

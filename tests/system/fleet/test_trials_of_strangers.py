@@ -76,7 +76,7 @@ async def test_credentials_are_tried_where_their_enrolment_says_and_the_account_
         mine = await enrol_at(w, Way(registrar="pbx.test"))
         assert (await w.tried(mine)).verdict is TrialVerdict.PROVEN
         account: Account = w.account("alice")
-        assert (account.registrar, account.transport) == ("pbx.test", Transport.UDP)
+        assert (account.registrar, account.transport) == ("pbx.test", None)
         assert len(w.pbx.contacts("alice")) == 1
 
 

@@ -19,7 +19,6 @@ from wakerobin.core.values import (
     Ended,
     PushRegistration,
     Secret,
-    Transport,
 )
 from wakerobin.ports.options import AppOptions, LifetimeOptions, Options, SipOptions
 from wakerobin.ports.store import Transaction, Trial
@@ -29,6 +28,7 @@ from wakerobin.services.lives import Lives
 from wakerobin.services.lives.context import policy_of
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.memory import MemoryStore
+from wakerobin.testing.names import Names
 from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.wire import Wire, WireEndpoint
 
@@ -52,19 +52,6 @@ def entropy(seed: str) -> Callable[[int], bytes]:
     return give
 
 
-class Names:
-    """A resolver with a zone that a test writes."""
-
-    def __init__(self) -> None:
-        self.zone: dict[str, list[str]] = {"pbx.test": [PBX[0]]}
-        self.asked: list[str] = []
-
-    async def resolve(self, host: str, port: int | None, transport: Transport) -> list[tuple[str, int]]:
-        self.asked.append(host)
-        addresses = self.zone.get(host, [host] if host[:1].isdigit() else [])
-        return [(address, port or 5060) for address in addresses]
-
-
 @dataclass
 class World:
     """`users` of the PBX have the password `pw-NAME`."""
@@ -73,10 +60,10 @@ class World:
     options: Options
     clock: ManualClock = field(default_factory=ManualClock)
     wire: Wire = field(default_factory=Wire)
-    names: Names = field(default_factory=Names)
     store: MemoryStore = field(default_factory=MemoryStore)
 
     def __post_init__(self) -> None:
+        self.names = Names(self.clock, {"pbx.test": [PBX[0]]})
         self.us: WireEndpoint = self.wire.endpoint(*US)
         self.there = self.wire.endpoint(*PBX)
         theirs = Transactions(self.there, self.clock, self.clock, entropy("pbx"), SipTimers())

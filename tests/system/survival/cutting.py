@@ -32,6 +32,7 @@ from wakerobin.server.building import Ground, Rooms
 from wakerobin.services.dispatch.transactions import Transactions
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.memory import MemoryStore
+from wakerobin.testing.names import Names
 from wakerobin.testing.pbx import FakePbx
 from wakerobin.testing.phone import FakePhone
 from wakerobin.testing.wire import Wire, WireEndpoint
@@ -236,11 +237,6 @@ class RunPushes:
         return
 
 
-class _Names:
-    async def resolve(self, host: str, port: int | None, _transport: Transport) -> list[tuple[str, int]]:
-        return [(PBX[0] if host == DOMAIN else host, port or 5060)]
-
-
 def entropy(seed: str) -> Callable[[int], bytes]:
     """Return octets that differ from call to call, and are the same in each course of events."""
     count = itertools.count()
@@ -316,7 +312,7 @@ class CutWorld:
         with mock.patch.multiple(
             building,
             Endpoint=lambda *_, **__: endpoint,
-            Resolver=lambda *_, **__: _Names(),
+            Resolver=lambda clock, *_, **__: Names(clock, {DOMAIN: [PBX[0]]}),
             PushServices=lambda *_, **__: pushes,
         ):
             self._rooms = building.build(ground)

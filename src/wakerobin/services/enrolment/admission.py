@@ -23,7 +23,7 @@ class Named:
 
     aor: str
     registrar: str
-    transport: Transport
+    transport: Transport | None
 
 
 def named(request: EnrolRequest) -> Named | Refusal:
@@ -82,11 +82,11 @@ def refusal_of_registrar(app: AppOptions, request: EnrolRequest, aor: str, regis
     return None
 
 
-def transport_of(text: str) -> Transport | Refusal:
-    """Return the transport to the PBX; UDP unless the app asks for another."""
-    if text in ("", "udp"):
-        return Transport.UDP
-    if text in ("tcp", "tls"):
+def transport_of(text: str) -> Transport | Refusal | None:
+    """Return the transport to the PBX that an app asks for; None: what DNS says."""
+    if not text:
+        return None
+    if text in ("udp", "tcp", "tls"):
         return Transport(text)
     return Refusal("registrar-unusable", "udp, tcp and tls are spoken to PBXs", "/transport")
 

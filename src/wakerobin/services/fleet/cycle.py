@@ -25,9 +25,10 @@ from wakerobin.core.binding import (
 )
 from wakerobin.core.ids import keyed_hash
 from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.targets import Target
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Credentials, Flow
-from wakerobin.services.fleet.hops import Hop, lane_of
+from wakerobin.services.fleet.hops import Hop, hop_to
 from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
 from wakerobin.services.fleet.registrars import Registrar
 from wakerobin.services.fleet.surroundings import Surroundings
@@ -49,6 +50,7 @@ _COUNTERS = {
     )
 }
 _NO_ADDRESS = Unreachable("The name of the PBX does not resolve to an address.")
+_UNAVAILABLE = 503
 _CALL_ID_OCTETS = 15
 _USER_AGENT = "Wakerobin"
 
@@ -113,7 +115,9 @@ class _Cycle:
         "_flow",
         "_hop",
         "_on_end",
+        "_otherwise",
         "_started_s",
+        "_target",
         "_targets",
     )
 
@@ -122,27 +126,27 @@ class _Cycle:
         self._errand = errand
         self._on_end = on_end
         self._started_s = cycles.around.clock.monotonic()
-        self._targets = errand.registrar.targets()
+        self._targets = errand.registrar.targets(errand.account.id, will_try=True)
+        self._target: Target | None = None
+        self._otherwise: Outcome = _NO_ADDRESS
         self._flow: Flow | None = None
         self._hop: Hop | None = None
         self._contact = errand.contact
         self._conversation: Conversation | None = None
         self._cseq = next_cseq(cycles.around.wall_s(), errand.last_cseq) - 1
 
-    def try_next(self, otherwise: Unreachable = _NO_ADDRESS) -> None:
-        """Turn to the next address; without one more, end."""
+    def try_next(self) -> None:
+        """Turn to the next target; without one more, end."""
         errand, around = self._errand, self._cycles.around
         if not self._targets:
-            self._end(otherwise)
+            self._end(self._otherwise)
             return
-        address, port = self._targets.pop(0)
-        transport, name = errand.registrar.hop.transport, errand.registrar.hop.host
-        lane = lane_of(errand.account.id, transport, around.options.sip.pbx_connections)
-        self._hop = Hop(transport, address, port, name if transport.is_secure else "", lane)
+        self._target = target = self._targets.pop(0)
+        self._hop = hop_to(target, errand.account.id, around.options.sip.pbx_connections)
         self._flow = flow = self._hop.flow(around.endpoint)
         if not errand.contact:
             ours = self._cycles.addresses.towards(flow)
-            self._contact = contact_uri(errand.account.contact_user, ours, transport)
+            self._contact = contact_uri(errand.account.contact_user, ours, flow.transport)
         self._conversation = Conversation(
             binding_request(errand.account, self._contact, self._call_id()),
             errand.credentials,
@@ -151,7 +155,7 @@ class _Cycle:
             first_cseq=self._cseq + 1,
             entropy=around.entropy,
             kept=errand.kept,
-            is_reliable=transport.is_reliable,
+            is_reliable=flow.transport.is_reliable,
         )
         self._send(self._conversation.begin(), flow)
 
@@ -168,18 +172,29 @@ class _Cycle:
             self._errand.registrar.spend(self._errand.urgency)
             self._send(step, self._flow)
             return
-        self._errand.registrar.succeeded(self._flow.remote)
+        if isinstance(step, ComeLater) and step.status == _UNAVAILABLE:
+            self._give_up_on_target(step)
+            return
+        if self._target is not None:
+            self._cycles.around.resolver.answered(self._target)
         self._end(step)
 
     def _failed(self, reason: str) -> None:
-        assert self._conversation is not None
-        assert self._flow is not None
-        self._errand.registrar.failed(self._flow.remote)
-        self._cseq = self._conversation.cseq
         if reason == "timeout":
-            self.try_next(Unreachable(NO_ANSWER))
+            self._give_up_on_target(Unreachable(NO_ANSWER))
         else:
-            self.try_next(Unreachable(f"The PBX cannot be reached: {reason}.", is_refused=True))
+            self._give_up_on_target(Unreachable(f"The PBX cannot be reached: {reason}.", is_refused=True))
+
+    def _give_up_on_target(self, outcome: ComeLater | Unreachable) -> None:
+        """RFC 3263 4.3: the same request goes to the next target, in a new transaction."""
+        assert self._conversation is not None
+        assert self._target is not None
+        self._cycles.around.resolver.failed(self._target)
+        self._cseq = self._conversation.cseq
+        # What a PBX said itself, maybe with a Retry-After, counts more than that others said nothing.
+        if not isinstance(self._otherwise, ComeLater):
+            self._otherwise = outcome
+        self.try_next()
 
     def _end(self, outcome: Outcome) -> None:
         _COUNTERS[type(outcome)].inc()

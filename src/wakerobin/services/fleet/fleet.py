@@ -195,12 +195,13 @@ class Fleet:
             granted_s = granted.get(registrar)
             if granted_s is None:
                 registrar.resolve_soon()
+                registrar.is_by_stream |= rhythm.key(registrar) in past.by_stream
                 granted_s = past.granted_s.get(rhythm.key(registrar), registrar.expires_s)
                 granted[registrar] = granted_s
                 if rate := past.recovery.get(rhythm.key(registrar)):
                     registrar.queue.recovery.remember(rate)
             row = self._roster.add(account.id, registrar.number)
-            if account.state is BindingState.REGISTERED and registrar.hop.transport.is_reliable:
+            if account.state is BindingState.REGISTERED and registrar.is_by_stream:
                 lost.append(row)  # its connection ended with the run before
                 continue
             if account.state is BindingState.REGISTERED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from wakerobin.core.binding import phase
+from wakerobin.core.sip.targets import Target
 from wakerobin.core.values import Flow, Transport
 from wakerobin.ports.sip import SipEndpoint
 from wakerobin.services.fleet.schedule import Roster
@@ -32,6 +33,13 @@ def lane_of(account_id: int, transport: Transport, lanes: int) -> int:
     A reset takes one connection and the accounts on it; the others stay bound.
     """
     return int(phase(account_id) * lanes) if transport.is_reliable else 0
+
+
+def hop_to(target: Target, account_id: int, lanes: int) -> Hop:
+    """Return an account's way to a target."""
+    transport = Transport(target.transport)
+    name = target.name if transport.is_secure else ""
+    return Hop(transport, target.address, target.port, name, lane_of(account_id, transport, lanes))
 
 
 class Hops:

@@ -231,6 +231,7 @@ class Refreshing:
         assert ending.hop is not None
         registrar = self._registrars[self._roster.registrar[row]]
         registrar.bound(outcome, ending.expires_s)
+        registrar.is_by_stream = ending.flow.transport.is_reliable
         now, wall_s = self.agenda.now(), self._around.wall_s()
         refresh_s = refresh_in_s(outcome.granted_s, account.id, wall_s, self._around.jitter())
         refresh = self._roster.refresh[row] = now + int(refresh_s)

@@ -10,6 +10,7 @@ from wakerobin.core.addresses import parse_address
 from wakerobin.core.binding import Bound
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip.header import NameAddr
+from wakerobin.core.sip.targets import Candidate, Destination, Target, ordered
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Transport
 from wakerobin.ports.store import KeptAccount
@@ -17,7 +18,6 @@ from wakerobin.services.fleet.surroundings import Surroundings
 from wakerobin.services.fleet.turns import Queue, Turn, Urgency
 
 _ADDRESSES_FRESH_S = 30.0
-_HOLD_DOWN_S = 30.0
 _MOST_SOURCES = 256
 
 
@@ -27,10 +27,16 @@ class NextHop:
 
     host: str
     port: int | None
-    transport: Transport
+    transport: Transport | None
+    """None: the one that DNS says."""
 
     def __str__(self) -> str:
         return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    @property
+    def destination(self) -> Destination:
+        """What is asked of DNS."""
+        return Destination(self.host, self.port, self.transport or "")
 
 
 def next_hop(account: Account | KeptAccount) -> NextHop:
@@ -40,7 +46,7 @@ def next_hop(account: Account | KeptAccount) -> NextHop:
 
 
 @lru_cache(maxsize=4096)
-def _next_hop(proxy: str, registrar: str, transport: Transport) -> NextHop:
+def _next_hop(proxy: str, registrar: str, transport: Transport | None) -> NextHop:
     try:
         uri = SipUri.parse(proxy or f"sip:{registrar}")
     except SipSyntaxError:
@@ -64,7 +70,7 @@ class Registrar:
         self.number = number
         self.hop = hop
         self.addresses: list[tuple[str, int]] = []
-        """As resolved last, in the order to try; empty while it does not resolve."""
+        """All that it resolved to last; empty while it does not resolve."""
         self.sources: set[str] = set()
         """Addresses that requests of this PBX may come from: all that its names resolve to."""
         self.expires_s = options.register_expires // 1000
@@ -73,6 +79,8 @@ class Registrar:
         """Whether it answers a REGISTER without Contact."""
         self.granted_s = 0
         """What it granted last; 0 for not yet."""
+        self.is_by_stream = hop.transport is not None and hop.transport.is_reliable
+        """Whether bindings are made over connections, and end with them."""
         self.unreachable: set[int] = set()
         """Rows that wait out a back-off because nothing was answered to anyone."""
         self._around = surroundings
@@ -80,9 +88,9 @@ class Registrar:
         """Who waits for a turn here."""
         self._fresh_until = float("-inf")
         self._is_resolving = False
-        self._held_down: dict[tuple[str, int], float] = {}
+        self._located: tuple[Candidate, ...] = ()
         self._success_at = float("-inf")
-        self._named_sources: set[str] = set()
+        self._named_sources: set[Destination] = set()
 
     def ask(self, turn: Turn | int, urgency: Urgency = Urgency.ROUTINE) -> None:
         """Call `turn` when the registrar may be sent a REGISTER and its address was looked up.
@@ -95,20 +103,17 @@ class Registrar:
         """Count a REGISTER that goes without waiting for its turn: the answer to a challenge."""
         self.queue.spend(urgency)
 
-    def targets(self) -> list[tuple[str, int]]:
-        """Return the addresses in the order to try; those that failed lately come last."""
-        if len(self.addresses) < 2:
-            return self.addresses.copy()
-        now = self._around.clock.monotonic()
-        return sorted(self.addresses, key=lambda one: self._held_down.get(one, 0.0) > now)
+    def targets(self, account_id: int, *, will_try: bool = False) -> list[Target]:
+        """Return where to try for an account, in order; what failed lately comes last.
 
-    def failed(self, address: tuple[str, int]) -> None:
-        """Note that an address gave no answer."""
-        self._held_down[address] = self._around.clock.monotonic() + _HOLD_DOWN_S
-
-    def succeeded(self, address: tuple[str, int]) -> None:
-        """Note that an address answered."""
-        self._held_down.pop(address, None)
+        Each account has an order of its own and keeps it, so that hosts share accounts by their weights.
+        `will_try`: the first of them is sent to now.
+        """
+        resolver = self._around.resolver
+        found = ordered(self._located, account_id.to_bytes(8, "big"), resolver.is_failing)
+        if will_try and len(found) > 1:
+            resolver.is_failing(found[0], will_try=True)
+        return found
 
     def bound(self, outcome: Bound, asked_s: int) -> None:
         """Learn from a binding that was made here, for which `asked_s` was asked in the end."""
@@ -150,28 +155,30 @@ class Registrar:
     async def _resolve(self) -> None:
         hop = self.hop
         try:
-            found = await self._around.resolver.resolve(hop.host, hop.port, hop.transport) if hop.host else []
+            self._located = await self._around.resolver.locate(hop.destination)
         finally:
             self._is_resolving = False
         self._fresh_until = self._around.clock.monotonic() + _ADDRESSES_FRESH_S
-        self.addresses = found
-        self._add_sources(address for address, _ in found)
+        self.addresses = [(target.address, target.port) for target in ordered(self._located)]
+        self._add_sources(address for address, _ in self.addresses)
         if self.queue:
             self.queue.pump()
 
     def _note_source(self, route: str) -> None:
         """Requests of this PBX may come from whatever stands in its Service-Route or Path."""
-        host = SipUri.parse(NameAddr.parse(route).uri).host.lower()
-        address = parse_address(host)
+        uri = SipUri.parse(NameAddr.parse(route).uri)
+        address = parse_address(uri.host)
         if address is not None:
             self._add_sources((str(address),))
-        elif host not in self._named_sources and len(self._named_sources) < _MOST_SOURCES:
-            self._named_sources.add(host)
-            self._around.start(self._resolve_source(host))
+            return
+        named = Destination(uri.host.lower(), uri.port, (uri.param("transport") or "").lower())
+        if named not in self._named_sources and len(self._named_sources) < _MOST_SOURCES:
+            self._named_sources.add(named)
+            self._around.start(self._resolve_source(named))
 
-    async def _resolve_source(self, host: str) -> None:
-        found = await self._around.resolver.resolve(host, None, self.hop.transport)
-        self._add_sources(address for address, _ in found)
+    async def _resolve_source(self, named: Destination) -> None:
+        found = ordered(await self._around.resolver.locate(named))
+        self._add_sources(target.address for target in found)
 
     def _add_sources(self, addresses: Iterable[str]) -> None:
         if len(self.sources) > _MOST_SOURCES:

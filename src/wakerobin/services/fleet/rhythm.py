@@ -25,6 +25,8 @@ class Rhythm:
     learnt: list[tuple[str, str, int, str, int]] = field(default_factory=list)
     recovery: dict[str, float] = field(default_factory=dict)
     """How fast each registrar takes back bindings that it has lost, as was found out."""
+    by_stream: frozenset[str] = frozenset()
+    """To which registrars bindings were made over connections: they ended with that run."""
 
     def __hash__(self) -> int:
         return hash(self.ran_until_s)
@@ -38,7 +40,11 @@ def read(store: Store) -> Rhythm:
     value: dict[str, Any] = json.loads(kept)
     learnt = [(str(t), str(r), int(rp), str(h), int(p)) for t, r, rp, h, p in value["learnt"]]
     return Rhythm(
-        float(value["ran_until_s"]), dict(value["granted_s"]), learnt, dict(value.get("recovery", {}))
+        float(value["ran_until_s"]),
+        dict(value["granted_s"]),
+        learnt,
+        dict(value.get("recovery", {})),
+        frozenset(value.get("by_stream", ())),
     )
 
 
@@ -46,13 +52,15 @@ def note(
     registrars: Iterable[Registrar], learnt: list[tuple[str, str, int, str, int]], wall_s: float
 ) -> Rhythm:
     """Return what is to be remembered now."""
-    granted_s, recovery = dict[str, int](), dict[str, float]()
+    granted_s, recovery, by_stream = dict[str, int](), dict[str, float](), set[str]()
     for one in registrars:
+        if one.is_by_stream:
+            by_stream.add(key(one))
         if one.granted_s:
             granted_s[key(one)] = one.granted_s
         if one.queue.recovery.is_learnt:
             recovery[key(one)] = one.queue.recovery.rate
-    return Rhythm(wall_s, granted_s, learnt, recovery)
+    return Rhythm(wall_s, granted_s, learnt, recovery, frozenset(by_stream))
 
 
 async def write(store: Store, rhythm: Rhythm) -> None:
@@ -62,6 +70,7 @@ async def write(store: Store, rhythm: Rhythm) -> None:
         "granted_s": rhythm.granted_s,
         "learnt": rhythm.learnt,
         "recovery": rhythm.recovery,
+        "by_stream": sorted(rhythm.by_stream),
     }
 
     def work(tx: Transaction) -> None:
@@ -72,4 +81,4 @@ async def write(store: Store, rhythm: Rhythm) -> None:
 
 def key(registrar: Registrar) -> str:
     """Return the name under which a registrar is remembered."""
-    return f"{registrar.hop.transport}:{registrar.hop}"
+    return f"{registrar.hop.transport or 'any'}:{registrar.hop}"

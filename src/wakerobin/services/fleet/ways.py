@@ -10,7 +10,7 @@ from wakerobin.core.addresses import Network, parse_address
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Account, Flow
 from wakerobin.services.fleet.cycle import proxy_route
-from wakerobin.services.fleet.hops import Hop
+from wakerobin.services.fleet.hops import hop_to
 from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrars
@@ -56,10 +56,10 @@ class Ways:
         if hop is None:
             registrar = self._registrars[self._roster.registrar[row]]
             registrar.resolve_soon()
-            targets = registrar.targets()
+            targets = registrar.targets(account_id)
             if not targets:
                 return None
-            hop = Hop(registrar.hop.transport, *targets[0])
+            hop = hop_to(targets[0], account_id, self._around.options.sip.pbx_connections)
         flow = hop.flow(self._around.endpoint)
         ours = self._addresses.towards(flow)
         return Upstream(

@@ -7,6 +7,7 @@ Towards a phone that was not heard since the server started it is the address of
 from __future__ import annotations
 
 from wakerobin.core.addresses import Reach, parse_address, reach
+from wakerobin.core.sip.targets import Destination, Target, ordered
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Flow, Transport
 from wakerobin.ports.sip import Resolver, SipEndpoint
@@ -30,14 +31,14 @@ class Ways:
         if address is None:
             return None
         is_public = reach(address) is Reach.PUBLIC
-        port = hop.port or _transport(hop, upstream).default_port
-        return self._to(hop, [(str(address), port)], upstream, seen, is_public=is_public)
+        transport = _transport(hop, upstream) or Transport.UDP
+        said = Target(transport, str(address), hop.port or transport.default_port, hop.host)
+        return self._to(hop, [said], upstream, seen, is_public=is_public)
 
     async def resolved(self, hop: SipUri, upstream: Upstream | None, seen: Peer | None) -> Flow | None:
         """Return the flow to a name; None where it leads nowhere and the PBX was seen nowhere either."""
-        found = []
-        if hop.host:
-            found = await self._resolver.resolve(hop.host, hop.port, _transport(hop, upstream))
+        wanted = Destination(hop.host, hop.port, _transport(hop, upstream) or "")
+        found = ordered(await self._resolver.locate(wanted), is_failing=self._resolver.is_failing)
         return self._to(hop, found, upstream, seen, is_public=bool(found))
 
     def back(self, phone: Peer | None) -> Flow | None:
@@ -47,26 +48,37 @@ class Ways:
         return Flow(Transport.UDP, self._endpoint.local_address(Transport.UDP, phone[0]), phone)
 
     def _to(
-        self, hop: SipUri, found: list[Peer], upstream: Upstream | None, seen: Peer | None, *, is_public: bool
+        self,
+        hop: SipUri,
+        found: list[Target],
+        upstream: Upstream | None,
+        seen: Peer | None,
+        *,
+        is_public: bool,
     ) -> Flow | None:
         binding = upstream.flow if upstream is not None else None
         said = (hop.param("transport") or "").lower()
-        if binding is not None and binding.remote in found and said in ("", binding.transport):
+        places = [(target.address, target.port) for target in found]
+        if binding is not None and binding.remote in places and said in ("", binding.transport):
             return binding
         if not is_public:
             known = seen or (binding.remote if binding is not None else None)
-            if known is not None and all(host != known[0] for host, _ in found):
-                found = [known]
+            if known is not None and all(host != known[0] for host, _ in places):
+                found = [Target(_transport(hop, upstream) or Transport.UDP, *known, hop.host)]
                 if binding is not None and known == binding.remote:
                     return binding
         if not found:
             return None
-        local = binding.local[0] if binding is not None else ""
-        return self._endpoint.flow_to(_transport(hop, upstream), *found[0], local, hop.host)
+        first, local = found[0], binding.local[0] if binding is not None else ""
+        transport = Transport(first.transport)
+        return self._endpoint.flow_to(transport, first.address, first.port, local, first.name)
 
 
-def _transport(hop: SipUri, upstream: Upstream | None) -> Transport:
+def _transport(hop: SipUri, upstream: Upstream | None) -> Transport | None:
+    """Return what the URI says, else what the binding has; None: what DNS says."""
     said = (hop.param("transport") or "").lower()
     if said in (Transport.UDP, Transport.TCP, Transport.TLS):
         return Transport(said)
-    return upstream.flow.transport if upstream is not None and not said else Transport.UDP
+    if said:
+        return Transport.UDP
+    return upstream.flow.transport if upstream is not None else None

@@ -129,7 +129,7 @@ class Inspection:
             "aor": account.aor,
             "registrar": account.registrar or account.aor.rpartition("@")[2],
             "outbound_proxy": account.outbound_proxy,
-            "transport": account.transport.value,
+            "transport": account.transport or "",
             "proven": account.proven,
             "realm": account.realm,
             "state": status.state.value,
