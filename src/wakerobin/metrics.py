@@ -74,6 +74,7 @@ GUEST_REQUESTS = _counter("guest_requests", "Calls and other requests to them, b
 CALLS = _counter("calls", "Calls that ended, by how.", "outcome")
 CALLS_HELD = _gauge("calls_held", "Calls that wait for a phone.")
 CALL_WAKE = _histogram("call_wake_seconds", "From the INVITE to the first flow of a woken phone.", _HUMAN)
+MESSAGES = _counter("messages", "Text messages and news of mailboxes, by what became of them.", "outcome")
 RELAYED = _counter("relayed", "Requests within dialogs and from phones that were passed on.", "outcome")
 
 PUSHES = _counter("pushes", "Pushes by what the push service said.", "app", "provider", "lane", "outcome")

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from wakerobin.core.call import CallPolicy
@@ -38,6 +38,7 @@ from wakerobin.services.fleet import Fleet
 from wakerobin.services.guests import Guests, Sponsor
 from wakerobin.services.lives import Lives
 from wakerobin.services.lives.context import policy_of
+from wakerobin.services.messages import MessageLimits, Messages
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.proof import Doorkeeper
 from wakerobin.services.phones.routes import Address, RecordRoutes
@@ -117,10 +118,18 @@ class Mortal:
 class World:
     """`users` of the PBX have the password `pw-NAME`."""
 
-    def __init__(self, *users: str, sip: SipOptions | None = None, call: CallPolicy | None = None) -> None:
+    def __init__(
+        self,
+        *users: str,
+        sip: SipOptions | None = None,
+        call: CallPolicy | None = None,
+        sponsors: Sequence[Sponsor] = (),
+    ) -> None:
+        self.sponsors = sponsors
         self.clock = ManualClock()
         self.timers = Mortal(self.clock)
         self.call_policy = call or CallPolicy()
+        self.message_limits = MessageLimits()
         self.wire = Wire()
         self.names = Names(self.clock, {DOMAIN: [PBX[0]]})
         self.store = MemoryStore()
@@ -223,6 +232,16 @@ class World:
             policy=lambda _app: self.call_policy,
             sponsors=self.sponsors,
         )
+        self.messages = Messages(
+            store=self.store,
+            clock=clock,
+            transactions=self.transactions,
+            phones=self.phones,
+            entropy=ours,
+            secret=KEY,
+            limits=self.message_limits,
+            kept_for=lambda _app: AppOptions().messages_kept,
+        )
         self.front = Front(
             store=self.store,
             clock=clock,
@@ -230,6 +249,7 @@ class World:
             relay=self.relay,
             switchboard=self.switchboard,
             fleet=self.fleet,
+            messages=self.messages,
             routes=self.routes,
             guests=self.guests,
         )
@@ -258,12 +278,14 @@ class World:
         self.arrived.append(phone)
         self.switchboard.phone_arrived(account_id, phone)
         self.relay.phone_arrived(account_id, phone)
+        self.messages.phone_arrived(account_id, phone)
         self.guests.phone_arrived(account_id, phone)
 
     def _flow_closed(self, flow: Flow, _reason: str) -> None:
         self.phones.flow_closed(flow)
         self.fleet.flow_closed(flow)
         self.relay.flow_closed(flow)
+        self.messages.flow_closed(flow)
         self.guests.flow_closed(flow)
 
     def _pbx_address(self, account: Account) -> Address | None:
@@ -274,7 +296,7 @@ class World:
     async def running(self) -> AsyncIterator[None]:
         """Let all services work."""
         await self.switchboard.resume()
-        rooms = (self.fleet, self.guests, self.phones, self.relay, self.switchboard)
+        rooms = (self.fleet, self.guests, self.messages, self.phones, self.relay, self.switchboard)
         loops = [room.run() for room in rooms]
         tasks = [asyncio.create_task(loop) for loop in loops]
         await self.clock.settle()

@@ -94,6 +94,9 @@ class SipOptions:
     call_sources_policy: str = _option(
         "learn", "`learn`: accept calls from elsewhere and show the address; `strict`: refuse them."
     )
+    message_size: int = _option(
+        65_536, "The largest text message that is taken, octets; more than one datagram holds."
+    )
     t1: Duration = _duration(500, "RFC 3261 T1. Change it in tests only.")
     max_breadth: int = _option(60, "RFC 5393 Max-Breadth.")
 
@@ -299,6 +302,7 @@ class AppOptions:
         "What push services see of a call or notice: `full`, `none` (only that there is one) or `encrypted` "
         "(the app has the key).",
     )
+    messages_kept: Duration = _duration(14 * DAY, "How long a text message waits for a phone or its app.")
     lifetime: LifetimeOptions = _table(LifetimeOptions, "See [apps.NAME.lifetime].")
     apns: ApnsOptions | None = _option(None, "See [apps.NAME.apns].")
     fcm: FcmOptions | None = _option(None, "See [apps.NAME.fcm].")

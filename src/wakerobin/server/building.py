@@ -16,7 +16,7 @@ from wakerobin.net.guard import Guard
 from wakerobin.net.interfaces import local_addresses
 from wakerobin.net.resolver import Resolver, source_of
 from wakerobin.ports.clock import Clock, Timers
-from wakerobin.ports.options import Options
+from wakerobin.ports.options import AppOptions, Options
 from wakerobin.ports.store import Store, Transaction
 from wakerobin.ports.texts import Texts
 from wakerobin.server.limits import gate, stream_limits
@@ -31,6 +31,7 @@ from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.guests import Guests
 from wakerobin.services.lives import Lives
+from wakerobin.services.messages import MessageLimits, Messages
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.proof import Doorkeeper
 from wakerobin.services.phones.routes import Address, RecordRoutes
@@ -74,6 +75,7 @@ class Rooms:
     switchboard: Switchboard
     relay: Relay
     guests: Guests
+    messages: Messages
     front: Front
     access: Access
     enrolment: Enrolment
@@ -195,6 +197,20 @@ def build(ground: Ground) -> Rooms:
         policy=lambda app: call_policy(options, options.apps.get(app)),
         sponsors=sponsors(options.apps, pushing),
     )
+    messages = Messages(
+        store=store,
+        clock=clock,
+        transactions=transactions,
+        phones=phones,
+        entropy=entropy,
+        secret=key,
+        limits=MessageLimits(
+            octets=options.sip.message_size,
+            live_flow=options.sip.live_flow,
+            live_flow_answer=options.sip.live_flow_answer,
+        ),
+        kept_for=lambda app: options.apps.get(app, AppOptions()).messages_kept,
+    )
     front = Front(
         store=store,
         clock=clock,
@@ -202,6 +218,7 @@ def build(ground: Ground) -> Rooms:
         relay=relay,
         switchboard=switchboard,
         fleet=fleet,
+        messages=messages,
         routes=routes,
         guests=guests,
         gate=endpoint,
@@ -218,6 +235,7 @@ def build(ground: Ground) -> Rooms:
         switchboard=switchboard,
         relay=relay,
         guests=guests,
+        messages=messages,
         front=front,
         access=Access(store, clock, key, options.apps),
         enrolment=Enrolment(
@@ -280,6 +298,7 @@ class _Joints:
         if self._rooms is not None:
             self._rooms.switchboard.phone_arrived(account_id, phone)
             self._rooms.relay.phone_arrived(account_id, phone)
+            self._rooms.messages.phone_arrived(account_id, phone)
             self._rooms.guests.phone_arrived(account_id, phone)
 
     def _stray_response(self, message: Message, flow: Flow) -> None:
@@ -291,6 +310,7 @@ class _Joints:
             self._rooms.phones.flow_closed(flow)
             self._rooms.fleet.flow_closed(flow)
             self._rooms.relay.flow_closed(flow)
+            self._rooms.messages.flow_closed(flow)
             self._rooms.guests.flow_closed(flow)
 
 

@@ -34,6 +34,8 @@ class Workshop:
     policy: DestinationPolicy
     team_tokens: dict[tuple[str, str, str], TeamToken] = field(default_factory=dict)
     """Apple counts the tokens of a team, so that its apps must use the same."""
+    fcm_projects: dict[str, str] = field(default_factory=dict)
+    """The Firebase project of each table of settings."""
     project_paces: dict[str, ProjectPace] = field(default_factory=dict)
     """Google counts what is sent for a project, whichever of its apps it is for."""
 
@@ -60,6 +62,7 @@ def _fcm(shop: Workshop, app: AppOptions, where: str) -> PushService | None:
     if app.fcm is None:
         return None
     account = read_service_account(app.fcm.service_account_file, f"{where}.fcm.service_account_file")
+    shop.fcm_projects[where] = account.project
     pace = shop.project_paces.setdefault(account.project, ProjectPace(shop.around.clock.monotonic()))
     return FcmService(app.fcm, account, pace, shop.around, shop.policy, key=f"{where}.fcm")
 
@@ -118,7 +121,7 @@ class PushServices:
             for name, app in apps.items()
             if app.webpush is not None
         }
-        shop = Workshop(store, Surroundings(clock, timers, entropy, on_date=self._dated), policy)
+        self._shop = shop = Workshop(store, Surroundings(clock, timers, entropy, on_date=self._dated), policy)
         for name, app in apps.items():
             for provider, make in MAKERS.items():
                 service = make(shop, app, f"apps.{name}")
@@ -140,6 +143,10 @@ class PushServices:
     def webpush_key(self, app: str) -> str:
         """Return the key with which an app's pages subscribe, base64url; empty where it has no Web Push."""
         return self._webpush_keys.get(app, "")
+
+    def fcm_project(self, app: str) -> str:
+        """Return the Firebase project of an app, empty where it has none."""
+        return self._shop.fcm_projects.get(f"apps.{app}", "")
 
     async def warm(self) -> None:
         """Open the connections that calls must not wait for."""

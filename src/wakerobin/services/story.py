@@ -17,6 +17,11 @@ def of_call(call_id: str) -> str:
     return f"call:{call_id}"
 
 
+def of_guest(number: int) -> str:
+    """Return the subject of the story of a phone that nobody enrolled."""
+    return f"guest:{number}"
+
+
 def tell(tx: Transaction, subject: str, at: int, event: str, **details: Any) -> None:
     """Add one event; `core.story` has a sentence for each. Details are plain values, never secrets."""
     tx.stories.add(StoryRow(subject=subject, at=at, event=event, details=details))

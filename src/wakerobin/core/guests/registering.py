@@ -32,6 +32,8 @@ class Asked:
     """What it asks for; None where it leaves that to the registrar; 0 takes the Contact back."""
     has_own_timer: bool = False
     """Its Contact has the media feature tag `sip.pnsreg`: it can refresh its binding by itself."""
+    is_of_all: bool = False
+    """`Contact: *`: it is about every Contact of its AOR."""
     is_served: bool = False
     """A proxy nearer to the phone has said that it does the pushing (Feature-Caps in the request)."""
 
@@ -47,7 +49,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """It goes on to the PBX. `capabilities`: Feature-Caps of the 2xx; `targets`: where its phone is pushed."""
+    """It goes on. `capabilities`: Feature-Caps of the 2xx; `targets`: where the phone is pushed."""
 
     app: str = ""
     targets: tuple[PushTarget, ...] = ()
@@ -64,7 +66,8 @@ def read_register(request: Message) -> Asked:
     if len(contacts) != 1 or contacts[0].uri == "*":
         if any(push_wish(SipUri.parse(one.uri)) for one in contacts if one.uri != "*"):
             raise SipSyntaxError("A REGISTER for pushes has one Contact")
-        return Asked(wish=None, contact=None, expires_s=request.expires, is_served=is_served)
+        is_of_all = len(contacts) == 1 and request.expires == 0
+        return Asked(wish=None, contact=None, expires_s=request.expires, is_of_all=is_of_all)
     contact = contacts[0]
     uri = SipUri.parse(contact.uri)
     own = contact.params.get("expires")

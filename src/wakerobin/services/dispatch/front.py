@@ -13,7 +13,7 @@ from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import take_own_routes
 from wakerobin.core.sip.uri import SipUri, aor
-from wakerobin.core.values import Account, Flow
+from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.sip import Gatekeeper, ServerTransactionHandle
 from wakerobin.ports.store import Store
@@ -22,11 +22,11 @@ from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.phones.routes import RecordRoutes
 from wakerobin.services.relay import Relay
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
+ACCEPT = "application/sdp, text/plain, message/cpim, application/simple-message-summary"
 SCHEMES = frozenset({"sip", "sips", "tel"})
 NEVER_PROXIED = frozenset({"REGISTER", "OPTIONS"})
 ONLY_IN_DIALOGS = frozenset({"BYE", "PRACK", "UPDATE"})
-NOT_SERVED_YET = frozenset({"MESSAGE"})
 REGISTRAR_EXTENSIONS = frozenset({"path", "outbound", "gruu"})
 
 CALLS_PER_SECOND = 10.0
@@ -68,6 +68,46 @@ class PbxSide(Protocol):
         ...
 
 
+class MessageDesk(Protocol):
+    """The part of the room for messages that the front door needs."""
+
+    def message(self, transaction: ServerTransactionHandle, account: Account) -> bool:
+        """Take a MESSAGE. False: there is nobody to keep it for; who is connected may have it."""
+        ...
+
+    def mailbox(self, transaction: ServerTransactionHandle, account: Account) -> None:
+        """Take a NOTIFY about the mailbox. Raises SipSyntaxError for what is no summary."""
+        ...
+
+
+class GuestDesk(Protocol):
+    """What the front door needs of those who serve phones that have not enrolled."""
+
+    def register(self, transaction: ServerTransactionHandle, onward: Message) -> bool:
+        """Take a REGISTER to its PBX. False: it is no guest's."""
+        ...
+
+    def meant(self, taken: list[SipUri]) -> int:
+        """Return the guest whom a request is for by the Routes of ours that it brought; 0: nobody."""
+        ...
+
+    def incoming(self, transaction: ServerTransactionHandle, onward: Message, number: int) -> None:
+        """Take a request of a PBX to a guest."""
+        ...
+
+    def outgoing(self, transaction: ServerTransactionHandle, onward: Message, mine: list[PhoneFlow]) -> bool:
+        """Pass on what a guest begins. False: it is of a phone that has enrolled."""
+        ...
+
+    def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
+        """Take a CANCEL. False: its INVITE is none of a guest's."""
+        ...
+
+    def early_request(self, transaction: ServerTransactionHandle) -> bool:
+        """Answer a request into the early dialog of our own 180. False: it is none."""
+        ...
+
+
 class Front:
     """The transaction user of the SIP side: `receive`, `cancel` and `ack` are called by the transactions."""
 
@@ -80,7 +120,9 @@ class Front:
         relay: Relay,
         switchboard: CallDesk,
         fleet: PbxSide,
+        messages: MessageDesk,
         routes: RecordRoutes,
+        guests: GuestDesk,
         gate: Gatekeeper | None = None,
     ) -> None:
         self._store = store
@@ -89,7 +131,9 @@ class Front:
         self._relay = relay
         self._switchboard = switchboard
         self._fleet = fleet
+        self._messages = messages
         self._routes = routes
+        self._guests = guests
         self._gate = gate
         self._calls: dict[int, TokenBucket] = {}
 
@@ -103,6 +147,8 @@ class Front:
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> None:
         """Give a CANCEL to whoever has its INVITE."""
         if self._switchboard.cancel(cancel, invite) or self._relay.cancel(cancel, invite):
+            return
+        if self._guests.cancel(cancel, invite):
             return
         # 9.2: the INVITE is there but has its final response, so the CANCEL changes nothing.
         cancel.respond(answer(cancel.request, 200))
@@ -118,15 +164,19 @@ class Front:
         onward = request.copy()
         taken = take_own_routes(onward, self._is_own_route(request))
         if request.method == "REGISTER":
-            self._phones.register(transaction)
+            if not self._guests.register(transaction, onward):
+                self._phones.register(transaction)
         elif request.to_tag is not None:
             self._within_dialog(transaction, onward, taken)
         elif request.method in ONLY_IN_DIALOGS:
             refuse(transaction, 481)
         elif self._is_for_us(onward):
             self._options(transaction)
+        elif number := self._guests.meant(taken):
+            self._for_guest(transaction, onward, number)
         elif mine := self._phones.of_flow(transaction.flow):
-            self._relay.outgoing(transaction, onward, mine)
+            if not self._guests.outgoing(transaction, onward, mine):
+                self._relay.outgoing(transaction, onward, mine)
         else:
             self._from_pbx(transaction, onward)
 
@@ -165,11 +215,17 @@ class Front:
     def _within_dialog(
         self, transaction: ServerTransactionHandle, onward: Message, taken: list[SipUri]
     ) -> None:
-        if self._relay.in_dialog(transaction, onward, taken):
+        if self._guests.early_request(transaction) or self._relay.in_dialog(transaction, onward, taken):
             return
         if not self._switchboard.early_request(transaction):
             self._blame(transaction)
             refuse(transaction, 481)
+
+    def _for_guest(self, transaction: ServerTransactionHandle, onward: Message, number: int) -> None:
+        if onward.method == "OPTIONS":
+            self._options(transaction)  # asked each minute whether the phone can be reached: it can
+        else:
+            self._guests.incoming(transaction, onward, number)
 
     # From a PBX
 
@@ -222,11 +278,9 @@ class Front:
                 self._switchboard.invite(transaction, account)
         elif method == "OPTIONS":
             self._options(transaction)
-        elif method in NOT_SERVED_YET:
-            transaction.respond(answer(onward, 405, headers=[("Allow", ALLOW)]))
         elif method == "NOTIFY" and _event(onward) == "message-summary":
-            transaction.respond(answer(onward, 200))
-        else:
+            self._messages.mailbox(transaction, account)
+        elif method != "MESSAGE" or not self._messages.message(transaction, account):
             self._relay.to_live_phones(transaction, onward, account)
 
     def _by_aor(self, request: Message, flow: Flow) -> Account | None:
@@ -252,7 +306,7 @@ class Front:
 
     def _options(self, transaction: ServerTransactionHandle) -> None:
         """Answer for the phone, which may sleep: unanswered, a PBX would take it for unreachable."""
-        headers = [("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "path, outbound")]
+        headers = [("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", "path, outbound")]
         transaction.respond(answer(transaction.request, 200, headers=headers))
 
 

@@ -93,6 +93,8 @@ class Phones:
 
     def passed(self, phone: PhoneFlow) -> None:
         """A PBX has accepted this phone's own REGISTER and was answered for: its flow is the way to it."""
+        if self._gate is not None:
+            self._gate.proven(phone.flow)
         self._locations.registered(phone)
         self._count()
         self._on_flow(phone.account_id, phone)

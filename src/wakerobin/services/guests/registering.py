@@ -1,0 +1,349 @@
+"""REGISTERs of guests on their way to the PBX, which alone knows their password, and its answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from wakerobin import log, metrics
+from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
+from wakerobin.core.guests import (
+    Asked,
+    Guest,
+    Passed,
+    Refused,
+    decide,
+    granted_s,
+    guest_number,
+    read_register,
+)
+from wakerobin.core.sip.header import NameAddr
+from wakerobin.core.sip.message import Message
+from wakerobin.core.sip.routing import forwarded, next_hop
+from wakerobin.core.sip.uri import SipUri, aor, equivalent
+from wakerobin.core.tokens import RouteToken, Side, sign
+from wakerobin.core.values import Flow, PhoneFlow, Transport
+from wakerobin.ports.sip import ServerTransactionHandle
+from wakerobin.ports.store import Transaction
+from wakerobin.services import story
+from wakerobin.services.guests.around import Around, Sponsors
+from wakerobin.services.guests.limits import Limits
+from wakerobin.services.phones.answers import answer
+from wakerobin.services.phones.guessing import Guessing
+from wakerobin.services.relay.leg import loop_marked_branch
+
+ANSWER_WITHIN_S = 0.25
+"""A phone that was woken for a call does not wait for a disk that hangs."""
+
+PATH_FLOW = 0
+"""In a token: the way to a guest outside dialogs, as our Path says it."""
+
+_log = log.get("guests")
+
+
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """A REGISTER on its way: what it asks, and what its 2xx will be worth."""
+
+    transaction: ServerTransactionHandle
+    asked: Asked
+    verdict: Passed
+    aor: str
+    number: int
+    known: Guest | None
+
+
+class Registering:
+    """Decides which REGISTERs are a guest's, and takes them to the PBX and back."""
+
+    def __init__(self, around: Around, sponsors: Sponsors) -> None:
+        self._around = around
+        self._sponsors = sponsors
+        self._guessing = Guessing()
+        self._of_source: Limits[str] = Limits(rate=20.0, burst=100.0)
+        self._of_phone: Limits[tuple[str, str]] = Limits(rate=1.0, burst=15.0)
+
+    def take(self, transaction: ServerTransactionHandle, onward: Message) -> bool:
+        """Answer a REGISTER, or take it to its PBX. False: it is no guest's.
+
+        Raises SipSyntaxError for one that nobody can read.
+        """
+        if not self._sponsors:
+            return False
+        request = transaction.request
+        named = aor(request.to.uri)
+        offers = self._sponsors.offers(_hosts(onward))
+        if not offers:
+            return False
+        asked = read_register(request)
+        accounts, guests = self._around.store.read(
+            lambda tx: (any(one.proven for one in tx.accounts.by_aor(named)), tx.guests.of_aor(named))
+        )
+        if accounts:
+            self._forget(guests)  # it has enrolled: that is worth more
+            return False
+        known = self._known(transaction, asked, guests)
+        if asked.wish is None and known is None:
+            return False
+        wait = self._wait(request, named, transaction.flow.remote[0])
+        if wait:
+            self._refuse(transaction, Refused(503, "Too many REGISTERs", (("Retry-After", str(wait)),)))
+            return True
+        verdict = decide(asked, offers, self._around.clock.now())
+        if isinstance(verdict, Refused):
+            self._refuse(transaction, verdict)
+            return True
+        number = known.number if known is not None else self._number(named, asked)
+        self._go(_Going(transaction, asked, verdict, named, number, known), onward)
+        return True
+
+    def prune(self) -> None:
+        """Forget wrong passwords that are forgiven."""
+        self._guessing.prune(self._around.clock.monotonic())
+
+    # On the way there
+
+    def _go(self, going: _Going, onward: Message) -> None:
+        sent = forwarded(onward)
+        hop = next_hop(sent)
+
+        def send(flow: Flow | None) -> None:
+            if flow is None:
+                self._answer(
+                    going.transaction, answer(going.transaction.request, 480, "There is no such PBX")
+                )
+                return
+            self._mark(sent, going, flow)
+            self._around.transactions.request(
+                sent,
+                flow,
+                lambda response: self._came(going, response, flow),
+                lambda reason: self._failed(going, reason),
+                loop_marked_branch(self._around.entropy, going.transaction.request),
+            )
+
+        self._around.with_way(hop, send)
+
+    def _mark(self, sent: Message, going: _Going, flow: Flow) -> None:
+        """Say in the REGISTER that its phone is reached through us (RFC 3327), and that we push (5.6.1.1)."""
+        if going.asked.contact is None:
+            return
+        sent.prepend("Path", f"<{self._path(going, flow)}>")
+        if not any(option.strip().lower() == "path" for option in sent.values("supported")):
+            sent.add("Supported", "path")
+        if going.verdict.targets and going.asked.wish is not None:
+            sent.add("Feature-Caps", f'*;+sip.pns="{going.asked.wish.provider}"')
+
+    def _path(self, going: _Going, flow: Flow) -> str:
+        address = self._around.our_address(flow)
+        user = sign(RouteToken(Side.PBX, going.number, flow=PATH_FLOW), self._around.keys)
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        transport = "" if address.transport is Transport.UDP else f";transport={address.transport}"
+        return f"sip:{user}@{host}:{address.port}{transport};lr{_outbound(going)}"
+
+    # On the way back
+
+    def _came(self, going: _Going, response: Message, flow: Flow) -> None:
+        if response.status < 200:
+            return  # 100 is hop by hop, and a REGISTER has no other
+        back = response.copy()
+        back.pop_first("via")
+        if response.status == 503:  # RFC 3261 16.7 step 6: it is about that server, not about us
+            back.status, back.reason = 500, "Server Internal Error"
+        if 200 <= response.status < 300:
+            self._guessing.succeeded(going.aor, going.transaction.flow.remote[0])
+            self._accepted(going, response, back, flow)
+            return
+        if response.status in (401, 403, 407) and _has_answered(going.transaction.request, response):
+            self._guessing.failed(going.aor, going.transaction.flow.remote[0], self._around.clock.monotonic())
+        self._answer(going.transaction, back)
+
+    def _accepted(self, going: _Going, response: Message, back: Message, flow: Flow) -> None:
+        """The PBX knows this phone: its flow is proven, and what it asked for is kept."""
+        seconds = granted_s(response, going.asked)
+        if going.asked.contact is None or not seconds:
+            if going.asked.expires_s == 0 and (going.asked.contact is not None or going.asked.is_of_all):
+                self._taken_back(going)
+            self._answer(going.transaction, back)
+            return
+        for value in going.verdict.capabilities:
+            back.add("Feature-Caps", value)
+        guest, phone = self._guest(going, seconds, flow), self._phone(going, seconds)
+        done = _Once(lambda: self._welcome(going, back, phone))
+        self._around.timers.call_at(self._around.clock.monotonic() + ANSWER_WITHIN_S, done)
+        self._around.start(self._keep(guest, going, done))
+
+    def _welcome(self, going: _Going, back: Message, phone: PhoneFlow) -> None:
+        self._answer(going.transaction, back)
+        self._around.phones.passed(phone)
+
+    async def _keep(self, guest: Guest, going: _Going, done: _Once) -> None:
+        now = self._around.clock.now()
+        event = "guest-registered" if going.known is None else "guest-refreshed"
+
+        def keep(tx: Transaction) -> None:
+            tx.guests.put(guest)
+            details = {"provider": guest.targets[0].provider.value} if guest.targets else {}
+            story.tell(tx, story.of_guest(guest.number), now, event, **details)
+
+        try:
+            await self._around.store.transact(keep)
+        except StoreUnavailableError as error:
+            _log.error("guest_not_stored", reason=str(error))
+        done()
+
+    def _guest(self, going: _Going, seconds: int, flow: Flow) -> Guest:
+        asked, now = going.asked, self._around.clock.now()
+        assert asked.contact is not None
+        return Guest(
+            number=going.number,
+            app=going.verdict.app,
+            aor=going.aor,
+            instance=_instance(asked.contact),
+            contact_uri=asked.contact.uri,
+            registrar=going.transaction.request.uri,
+            pbx=flow.remote[0],
+            targets=going.verdict.targets,
+            has_own_timer=asked.has_own_timer,
+            registered_at=now,
+            expires_at=now + seconds * 1000,
+        )
+
+    def _phone(self, going: _Going, seconds: int) -> PhoneFlow:
+        now = self._around.clock.monotonic()
+        assert going.asked.contact is not None
+        return PhoneFlow(
+            account_id=going.number,
+            registration_id=going.number,
+            flow=going.transaction.flow,
+            contact_uri=going.asked.contact.uri,
+            instance=_instance(going.asked.contact),
+            heard_at=now,
+            expires_at=now + seconds,
+        )
+
+    def _taken_back(self, going: _Going) -> None:
+        """It has taken back its Contact, or all of its AOR (`*`): it must not be pushed any more (5.5)."""
+        if going.asked.contact is not None:
+            gone = [going.known] if going.known is not None else []
+        else:
+            gone = self._around.store.read(lambda tx: tx.guests.of_aor(going.aor))
+        self._forget(gone)
+
+    def _forget(self, guests: Sequence[Guest]) -> None:
+        if not guests:
+            return
+        for one in guests:
+            self._around.phones.left(one.number)
+        self._around.start(self._forget_stored([one.number for one in guests]))
+
+    async def _forget_stored(self, numbers: list[int]) -> None:
+        now = self._around.clock.now()
+
+        def forget(tx: Transaction) -> None:
+            for number in numbers:
+                tx.guests.remove(number)
+                story.tell(tx, story.of_guest(number), now, "guest-left")
+
+        await self._around.store.transact(forget)
+
+    def _failed(self, going: _Going, reason: str) -> None:
+        # RFC 4320 4.2: no 408 to anything but an INVITE.
+        status = 504 if reason == "timeout" else 480
+        self._answer(going.transaction, answer(going.transaction.request, status, "The PBX does not answer"))
+
+    # Who it is
+
+    def _known(
+        self, transaction: ServerTransactionHandle, asked: Asked, guests: Sequence[Guest]
+    ) -> Guest | None:
+        if asked.contact is None:
+            on_flow = {phone.account_id for phone in self._around.phones.of_flow(transaction.flow)}
+            return next((one for one in guests if one.number in on_flow), None)
+        return next((one for one in guests if _is_of(one, asked)), None)
+
+    def _number(self, named: str, asked: Asked) -> int:
+        """Return a number that no other phone has."""
+        assert asked.contact is not None
+        wish, secret = asked.wish, self._around.secret
+        resource = f"{wish.provider} {wish.prid.reveal()}" if wish is not None and wish.is_request else ""
+        place = resource or asked.contact.uri
+        numbers = (
+            guest_number(secret, named, _instance(asked.contact), place, attempt) for attempt in count()
+        )
+        return next(number for number in numbers if self._around.guest(number) is None)
+
+    def _wait(self, request: Message, named: str, source: str) -> int:
+        """Return the seconds to wait for who asks too often, or guesses."""
+        now = self._around.clock.monotonic()
+        waits = [self._of_source.take(source, now), self._of_phone.take((named, source), now)]
+        if request.has("authorization") or request.has("proxy-authorization"):
+            waits.append(self._guessing.delay(named, source, now))
+        longest = max(waits)
+        return int(longest) + 1 if longest else 0
+
+    def _refuse(self, transaction: ServerTransactionHandle, verdict: Refused) -> None:
+        response = answer(transaction.request, verdict.status, verdict.text, verdict.headers)
+        self._answer(transaction, response)
+
+    def _answer(self, transaction: ServerTransactionHandle, response: Message) -> None:
+        metrics.GUEST_REGISTERS.labels(status=str(response.status)).inc()
+        transaction.respond(response)
+
+
+class _Once:
+    """Goes on, once, whoever says so first."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+
+    def __call__(self) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+
+
+def _hosts(onward: Message) -> list[str]:
+    """Return every host that a REGISTER names on its way: each must be allowed."""
+    hosts = [SipUri.parse(onward.uri).host, SipUri.parse(onward.to.uri).host]
+    routes = onward.values("route")
+    if routes:
+        hosts.append(SipUri.parse(NameAddr.parse(routes[0]).uri).host)
+    return hosts
+
+
+def _is_of(guest: Guest, asked: Asked) -> bool:
+    """Whether a REGISTER is of this phone: by its instance, else its push resource, else its Contact."""
+    assert asked.contact is not None
+    instance = _instance(asked.contact)
+    if instance and guest.instance:
+        return instance == guest.instance
+    if asked.wish is not None and asked.wish.is_request and guest.targets:
+        given = asked.wish.prid.reveal()
+        tokens = {given, *(part.partition(":")[0] for part in given.split("&"))}
+        return all(target.token.reveal() in tokens for target in guest.targets)
+    try:
+        return equivalent(asked.contact.uri, guest.contact_uri)
+    except SipSyntaxError:
+        return False
+
+
+def _instance(contact: NameAddr) -> str:
+    return (contact.params.get("+sip.instance") or "").strip('"').strip("<>").lower()
+
+
+def _outbound(going: _Going) -> str:
+    """Return `;ob` where the phone asks for RFC 5626 and we are its first hop: then we keep its flow."""
+    request, contact = going.transaction.request, going.asked.contact
+    supported = {option.strip().lower() for option in request.values("supported")}
+    if contact is None or "reg-id" not in contact.params or len(request.values("via")) != 1:
+        return ""
+    return ";ob" if "outbound" in supported else ""
+
+
+def _has_answered(request: Message, response: Message) -> bool:
+    """Whether a REGISTER brought an answer, and not to an old nonce."""
+    challenges = [*response.all("www-authenticate"), *response.all("proxy-authenticate")]
+    is_stale = any("stale=true" in value.replace(" ", "").lower() for value in challenges)
+    return (request.has("authorization") or request.has("proxy-authorization")) and not is_stale
