@@ -133,7 +133,7 @@ class FakeCall:
         `body`: another offer than the usual one; empty for a delayed offer.
         """
         flow = contact.flow
-        uri = SipUri.parse(contact.uri)
+        uri = SipUri.parse(NameAddr.parse(contact.path[0]).uri if contact.path else contact.uri)
         if flow.transport is Transport.UDP or not self._side.endpoint.is_open(flow):
             flow = self._flow_to(uri)
         invite = self._request("INVITE", contact.uri, flow)

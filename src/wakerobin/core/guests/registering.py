@@ -118,11 +118,14 @@ def granted_s(response: Message, asked: Asked) -> int:
     fallback = wanted if whole is None else min(whole, wanted)
     if not listed:
         return fallback
+    longest = 0
     for contact in listed:
+        own = delta_seconds(contact.params.get("expires") or "")
+        seconds = fallback if own is None else own
         if is_same_contact(contact.uri, asked.contact.uri):
-            own = delta_seconds(contact.params.get("expires") or "")
-            return fallback if own is None else own
-    return 0
+            return seconds
+        longest = max(longest, seconds)
+    return min(fallback, longest)  # a PBX that writes Contacts anew: it has said 2xx, so one of them is ours
 
 
 def is_same_contact(uri: str, other: str) -> bool:
