@@ -1,4 +1,4 @@
-"""What every store promises about troubles, held uses, receipts and tallies."""
+"""What every store promises about troubles, held uses, apps that stepped aside, receipts and tallies."""
 
 from __future__ import annotations
 
@@ -98,6 +98,20 @@ async def test_a_use_is_held_once_and_goes_with_its_registration(store: Store) -
     assert store.read(lambda tx: tx.held_uses.first(9)) == [ids[2]]
     with pytest.raises(ValueError, match=r".+"):
         await store.transact(lambda tx: tx.held_uses.add(99))
+
+
+async def test_who_stepped_aside_is_known_since_when_and_goes_with_its_registration(store: Store) -> None:
+    ids = await store.transact(lambda tx: [enrol(tx, str(n)) for n in range(4)])
+    await store.transact(lambda tx: [tx.stepped_aside.put(id_, NOW + n) for n, id_ in enumerate(ids)])
+    await store.transact(lambda tx: tx.stepped_aside.put(ids[0], NOW + 9))
+    assert store.read(lambda tx: tx.stepped_aside.get(ids[0])) == NOW + 9
+    assert store.read(lambda tx: tx.stepped_aside.page(0, 2)) == [(ids[0], NOW + 9), (ids[1], NOW + 1)]
+    assert store.read(lambda tx: tx.stepped_aside.page(ids[1], 9)) == [(ids[2], NOW + 2), (ids[3], NOW + 3)]
+    await store.transact(lambda tx: tx.stepped_aside.remove(ids[1]))
+    await store.transact(lambda tx: tx.registrations.remove(ids[2]))
+    assert store.read(lambda tx: [tx.stepped_aside.get(id_) for id_ in ids]) == [NOW + 9, 0, 0, NOW + 3]
+    with pytest.raises(ValueError, match=r".+"):
+        await store.transact(lambda tx: tx.stepped_aside.put(99, NOW))
 
 
 async def test_receipts_come_back_in_order_and_are_forgotten_by_age(store: Store) -> None:

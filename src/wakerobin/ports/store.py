@@ -29,7 +29,7 @@ from wakerobin.core.values import (
 from wakerobin.ports.alarms import Alarms
 from wakerobin.ports.guests import Guests
 from wakerobin.ports.messages import Mailboxes, Messages, SentMessages
-from wakerobin.ports.upkeep import HeldUses, Receipts, Tallies, Troubles
+from wakerobin.ports.upkeep import HeldUses, Receipts, SteppedAside, Tallies, Troubles
 
 T = TypeVar("T")
 
@@ -474,6 +474,8 @@ class Transaction(Protocol):
     def troubles(self) -> Troubles: ...
     @property
     def held_uses(self) -> HeldUses: ...
+    @property
+    def stepped_aside(self) -> SteppedAside: ...
     @property
     def receipts(self) -> Receipts: ...
     @property

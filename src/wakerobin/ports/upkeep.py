@@ -1,4 +1,7 @@
-"""What is kept beside the lives: troubles of accounts, uses that wait for the clock, receipts, tallies."""
+"""What is kept beside the lives: troubles of accounts, uses that wait for the clock, receipts, tallies.
+
+Also which apps take their calls over at the PBX themselves, for a while.
+"""
 
 from __future__ import annotations
 
@@ -90,6 +93,24 @@ class HeldUses(Protocol):
 
     def first(self, limit: int) -> list[int]:
         """Return some of them, by registration."""
+        ...
+
+    def remove(self, registration_id: int) -> None: ...
+
+
+class SteppedAside(Protocol):
+    """Push registrations whose app registers at the PBX itself, and since when."""
+
+    def put(self, registration_id: int, since_at: int) -> None:
+        """Note it, or note it anew. It goes with its registration."""
+        ...
+
+    def get(self, registration_id: int) -> int:
+        """Return since when; 0 where it does not."""
+        ...
+
+    def page(self, after: int, limit: int) -> list[tuple[int, int]]:
+        """Return registrations with id > `after` and since when, in order of id."""
         ...
 
     def remove(self, registration_id: int) -> None: ...

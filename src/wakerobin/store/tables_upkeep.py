@@ -10,6 +10,7 @@ from wakerobin.store.statements import load
 
 _TROUBLES = load("troubles")
 _HELD_USES = load("held_uses")
+_STEPPED_ASIDE = load("stepped_aside")
 _RECEIPTS = load("receipts")
 _TALLIES = load("tallies")
 
@@ -71,6 +72,29 @@ class HeldUseTable:
 
     def remove(self, registration_id: int) -> None:
         self._session.write("lives", _HELD_USES["remove"], {"registration_id": registration_id})
+
+
+class SteppedAsideTable:
+    """`ports.upkeep.SteppedAside` over a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, registration_id: int, since_at: int) -> None:
+        values = {"registration_id": registration_id, "since_at": since_at}
+        self._session.write("stepped_aside", _STEPPED_ASIDE["put"], values)
+
+    def get(self, registration_id: int) -> int:
+        row = self._session.one(_STEPPED_ASIDE["get"], registration_id=registration_id)
+        return int(row[0]) if row else 0
+
+    def page(self, after: int, limit: int) -> list[tuple[int, int]]:
+        rows = self._session.all(_STEPPED_ASIDE["page"], after=after, limit=limit)
+        return [(row[0], row[1]) for row in rows]
+
+    def remove(self, registration_id: int) -> None:
+        values = {"registration_id": registration_id}
+        self._session.write("stepped_aside", _STEPPED_ASIDE["remove"], values)
 
 
 class ReceiptTable:

@@ -9,7 +9,13 @@ from wakerobin.store.tables_guests import GuestTable
 from wakerobin.store.tables_lives import LifeTable, StoryTable
 from wakerobin.store.tables_messages import MailboxTable, MessageTable, SentMessageTable
 from wakerobin.store.tables_outbox import OutboxTable
-from wakerobin.store.tables_upkeep import HeldUseTable, ReceiptTable, TallyTable, TroubleTable
+from wakerobin.store.tables_upkeep import (
+    HeldUseTable,
+    ReceiptTable,
+    SteppedAsideTable,
+    TallyTable,
+    TroubleTable,
+)
 from wakerobin.store.tables_work import BindingWorkTable, CallTable, KeptTable
 
 
@@ -28,6 +34,7 @@ class SqlTransaction:
         self.kept = KeptTable(session)
         self.troubles = TroubleTable(session)
         self.held_uses = HeldUseTable(session)
+        self.stepped_aside = SteppedAsideTable(session)
         self.receipts = ReceiptTable(session)
         self.tallies = TallyTable(session)
         self.alarms = AlarmTable(session)

@@ -27,7 +27,13 @@ from wakerobin.testing.memory_guests import MemoryGuests
 from wakerobin.testing.memory_messages import MemoryMailboxes, MemoryMessages, MemorySentMessages
 from wakerobin.testing.memory_tables import Tables
 from wakerobin.testing.memory_time import MemoryLives, MemoryOutbox, MemoryStories
-from wakerobin.testing.memory_upkeep import MemoryHeldUses, MemoryReceipts, MemoryTallies, MemoryTroubles
+from wakerobin.testing.memory_upkeep import (
+    MemoryHeldUses,
+    MemoryReceipts,
+    MemorySteppedAside,
+    MemoryTallies,
+    MemoryTroubles,
+)
 
 T = TypeVar("T")
 
@@ -54,6 +60,7 @@ class MemoryTransaction:
         self.kept = MemoryKept(tables)
         self.troubles = MemoryTroubles(tables)
         self.held_uses = MemoryHeldUses(tables)
+        self.stepped_aside = MemorySteppedAside(tables)
         self.receipts = MemoryReceipts(tables)
         self.tallies = MemoryTallies(tables)
         self.alarms = MemoryAlarms(tables)

@@ -161,6 +161,7 @@ class MemoryRegistrations:
         self._all.life.drop(registration_id)
         self._all.trial.drop(registration_id)
         self._all.held_use.drop(registration_id)
+        self._all.stepped_aside.drop(registration_id)
         self._all.receipt.drop_where(lambda r: r.registration_id == registration_id)
         for key in [key for key in self._all.message_for.rows if key[0] == registration_id]:
             self._all.message_for.drop(key)

@@ -102,6 +102,7 @@ class Tables:
         self.kept: Table[str, bytes] = Table(journal, "kept")
         self.trouble: Table[int, AccountTrouble] = Table(journal, "troubles")
         self.held_use: Table[int, int] = Table(journal, "lives")
+        self.stepped_aside: Table[int, int] = Table(journal, "stepped_aside")
         self.receipt: Table[int, ReceiptRow] = Table(journal, "receipts")
         self.tally: Table[tuple[str, str, int, str], TallyRow] = Table(journal, "tallies")
         self.alarm: Table[str, Alarm] = Table(journal, "alarms")

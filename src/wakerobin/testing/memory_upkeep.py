@@ -1,4 +1,4 @@
-"""Troubles, held uses, receipts and tallies of `MemoryStore`."""
+"""Troubles, held uses, those who stepped aside, receipts and tallies of `MemoryStore`."""
 
 # ruff: noqa: D102 - each method is described once, in ports/upkeep.py
 
@@ -62,6 +62,27 @@ class MemoryHeldUses:
 
     def first(self, limit: int) -> list[int]:
         return sorted(self._rows.rows)[:limit]
+
+    def remove(self, registration_id: int) -> None:
+        self._rows.drop(registration_id)
+
+
+class MemorySteppedAside:
+    """`ports.upkeep.SteppedAside` in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._all = tables
+        self._rows = tables.stepped_aside
+
+    def put(self, registration_id: int, since_at: int) -> None:
+        self._all.expect_registration(registration_id)
+        self._rows.put(registration_id, since_at)
+
+    def get(self, registration_id: int) -> int:
+        return self._rows.rows.get(registration_id, 0)
+
+    def page(self, after: int, limit: int) -> list[tuple[int, int]]:
+        return sorted(row for row in self._rows.rows.items() if row[0] > after)[:limit]
 
     def remove(self, registration_id: int) -> None:
         self._rows.drop(registration_id)

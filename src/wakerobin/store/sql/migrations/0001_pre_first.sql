@@ -217,6 +217,12 @@ CREATE TABLE held_use (
   registration_id INTEGER PRIMARY KEY REFERENCES registration ON DELETE CASCADE
 ) STRICT;
 
+-- Apps in the foreground that register at their PBX themselves, where their operator lets them.
+CREATE TABLE stepped_aside (
+  registration_id INTEGER PRIMARY KEY REFERENCES registration ON DELETE CASCADE,
+  since_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE receipt (
   id INTEGER PRIMARY KEY,
   registration_id INTEGER NOT NULL REFERENCES registration ON DELETE CASCADE,
