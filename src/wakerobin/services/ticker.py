@@ -29,6 +29,9 @@ RECEIPTS = 30 * DAY
 TALLIES = 400
 """Days for which operators see what became of lives."""
 CALLS = 2 * DAY
+FETCHED_MESSAGES = DAY
+"""So long an app has time to say that it has a message that it fetched."""
+SENT_MESSAGES = 2 * DAY
 UNPROVEN = 15 * MINUTE
 WAITING_PASSWORD = DAY
 _AFTER_A_FAULT = 1000
@@ -90,7 +93,7 @@ class Ticker:
             self._sweep_at = self._clock.monotonic() + HOUR / 1000
 
     async def sweep(self, now: int) -> None:
-        """Erase what is old: tombstones, timelines, calls, receipts."""
+        """Erase what is old: tombstones, timelines, calls, receipts, messages."""
         while ended := self._store.read(lambda tx: tx.lives.ended(now - TOMBSTONES, SLICE)):
             for life in ended:
                 await self._lives.forget(life.id)
@@ -117,8 +120,10 @@ class Ticker:
         stories = tx.stories.forget(now - self._stories_kept, OLD_ROWS)
         calls = tx.calls.forget(now - CALLS, OLD_ROWS)
         receipts = tx.receipts.forget(now - RECEIPTS, OLD_ROWS)
+        messages = tx.messages.forget(now, now - FETCHED_MESSAGES, OLD_ROWS)
+        sent = tx.sent_messages.forget(now - SENT_MESSAGES, OLD_ROWS)
         tx.tallies.forget(now // DAY - TALLIES)
-        return max(stories, calls, receipts)
+        return max(stories, calls, receipts, messages, sent)
 
     def _committed(self, groups: frozenset[str]) -> None:
         if "lives" in groups:

@@ -70,6 +70,8 @@ class FakePhone:
         """Calls that came, in their order."""
         self.others: list[Message] = []
         """Requests outside any dialog, other than INVITE."""
+        self.answer_others: Callable[[Message], int] = lambda _request: 200
+        """With which status they are answered; 0: not at all."""
         self.registers: list[Message] = []
         """Final responses to its REGISTERs."""
         self.on_call: Callable[[PhoneCall], None] = PhoneCall.ring
@@ -339,7 +341,9 @@ class FakePhone:
         else:
             self.others.append(request)
             self._changed.set()
-            transaction.respond(respond(request, 200, to_tag=hex_token(self.entropy, 6)))
+            status = self.answer_others(request)
+            if status:
+                transaction.respond(respond(request, status, to_tag=hex_token(self.entropy, 6)))
 
     def _cancelled(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> None:
         self._by_transaction[id(invite)].cancelled(cancel)

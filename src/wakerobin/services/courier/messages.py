@@ -31,6 +31,8 @@ TOGETHER: Final = frozenset(_COLLAPSE_KEYS) - OUTLIVES_USE
 """What goes out once for all accounts of an installation: it would replace itself in any case."""
 
 _SILENT: Final = frozenset((PushType.RENEW, PushType.VERIFY))
+_CAPABILITY_OF: Final = {PushType.MESSAGE: "messages", PushType.MWI: "voicemail"}
+"""What an app may say that it can do nothing with, and is then not told of."""
 _OF_CALLS: Final = frozenset((PushType.TEST, PushType.CALL_OVER))
 """What goes where calls go; everything else never goes to a token that has to ring."""
 
@@ -71,6 +73,8 @@ def targets_for(
     found = tuple(target for target in targets if purpose in target.purposes)
     if kind in _OF_CALLS:
         return found
+    if capabilities.get(_CAPABILITY_OF.get(kind, "")) is False:
+        return ()
     if kind not in _SILENT:
         return () if capabilities.get("notifications") is False else found
     found = tuple(target for target in found if SILENCE[target.provider] is Silence.ALLOWED)

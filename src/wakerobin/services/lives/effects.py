@@ -133,6 +133,7 @@ def _end(tx: Transaction, registration_id: int, end: End, now: int) -> None:
         return
     if tx.binding_work.trial(registration_id) is not None:
         tx.binding_work.remove_trial(registration_id)
+    tx.messages.drop(registration_id, now)
     for target in tx.targets.of_registration(registration_id):
         # The notice of the end is the last thing sent; its own settlement erases where it went.
         if end.with_targets or Purpose.NOTICE not in target.purposes:

@@ -151,6 +151,12 @@ class Capabilities(Fields):
     background_refresh: StrictBool | None = None
     low_power: StrictBool | None = None
     service_extension: StrictBool | None = None
+    messages: StrictBool | None = Field(
+        default=None, description="`false`: the app can show no text messages, so no push tells of them."
+    )
+    voicemail: StrictBool | None = Field(
+        default=None, description="`false`: no push tells what waits in the mailbox."
+    )
 
     def given(self) -> dict[str, bool]:
         """Return those that were said."""

@@ -1,0 +1,187 @@
+"""Brings what waits to the phones that are connected: in order, and again until each phone has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from wakerobin import log, metrics
+from wakerobin.core.errors import StoreUnavailableError
+from wakerobin.core.pushes import PushType
+from wakerobin.core.sip.message import Message
+from wakerobin.core.values import Flow, PhoneFlow
+from wakerobin.ports.messages import KeptMessage
+from wakerobin.ports.sip import ClientTransactionHandle
+from wakerobin.ports.store import Transaction
+from wakerobin.services import story
+from wakerobin.services.messages import copies
+from wakerobin.services.messages.values import KNOWN_MS, Around, remove_pushes
+
+_FOR_GOOD = frozenset({405, 406, 413, 415, 416, 420, 488, 493, 501, 505, 513, 604, 606})
+"""Answers that a phone would give to the same message each time."""
+
+_log = log.get("messages")
+
+
+@dataclass(slots=True, eq=False)
+class _Round:
+    """One walk through what waits for a push registration, over one flow of its phone."""
+
+    phone: PhoneFlow
+    refused: set[int] = field(default_factory=set)
+    """Messages that are not sent over this flow any more."""
+    cursor: int = 0
+    under_way: ClientTransactionHandle | None = None
+
+
+class Deliveries:
+    """One MESSAGE at a time to each installation; only a 2xx settles one.
+
+    Whatever else comes leaves it waiting: for the phone's next REGISTER, or for the app, which a push tells.
+    """
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._rounds: dict[int, _Round] = {}
+        self._awaiting: set[int] | None = None
+        """The push registrations that something waits for; None: not read yet, so any may."""
+
+    def load(self) -> None:
+        """Read for whom something waits, so that the arrival of all others costs nothing."""
+        self._awaiting = set(self._around.store.read(lambda tx: tx.messages.awaiting()))
+
+    def came(self, account_id: int, registration_ids: Sequence[int], request: Message) -> None:
+        """A message was kept for these: bring it to those that are there, and to phones without any."""
+        if self._awaiting is not None:
+            self._awaiting.update(registration_ids)
+        phones = self._around.phones.flows(account_id)
+        for phone in {one.registration_id: one for one in reversed(phones)}.values():
+            if phone.registration_id in registration_ids:
+                self.phone_arrived(phone)
+        self.pass_on(request, (one for one in phones if one.registration_id not in registration_ids))
+
+    def pass_on(self, request: Message, phones: Iterable[PhoneFlow]) -> None:
+        """Hand a copy to phones, once; nobody minds what becomes of it."""
+        for phone in phones:
+            self._around.transactions.request(
+                copies.for_phone(request, phone), phone.flow, lambda _response: None, lambda _reason: None
+            )
+
+    def phone_arrived(self, phone: PhoneFlow) -> None:
+        """A phone has registered, or something new waits for it: bring what waits."""
+        number = phone.registration_id
+        if not number or (self._awaiting is not None and number not in self._awaiting):
+            return
+        former = self._rounds.get(number)
+        is_same = former is not None and former.phone.flow == phone.flow
+        if former is not None and former.under_way is not None:
+            if is_same:
+                former.phone = phone
+                return
+            former.under_way.abandon()
+        refused = former.refused if former is not None and is_same else set()
+        begun = self._rounds[number] = _Round(phone, refused)
+        self._next(begun)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone, and with it what was refused over it."""
+        for number in [number for number, one in self._rounds.items() if one.phone.flow == flow]:
+            under_way = self._rounds.pop(number).under_way
+            if under_way is not None:
+                under_way.abandon()
+
+    def fetched(self, registration_id: int) -> None:
+        """The app has taken by the API what waited: a round that is under way stops after this message."""
+        if self._awaiting is not None:
+            self._awaiting.discard(registration_id)
+
+    def _next(self, one: _Round) -> None:
+        number = one.phone.registration_id
+        one.under_way = None
+        try:
+            message = self._first(one)
+        except StoreUnavailableError as error:
+            _log.warning("store_unavailable", reason=str(error))
+            return
+        if message is None:
+            if not one.refused:
+                self._rounds.pop(number, None)
+                self.fetched(number)
+            return
+        one.cursor = message.id
+        request = copies.opened(message.content)
+        if request is None:
+            one.refused.add(message.id)
+            self._next(one)
+            return
+        one.under_way = self._around.transactions.request(
+            copies.for_phone(request, one.phone),
+            one.phone.flow,
+            partial(self._answered, one, message),
+            partial(self._failed, one),
+        )
+
+    def _first(self, one: _Round) -> KeptMessage | None:
+        number, now = one.phone.registration_id, self._around.clock.now()
+        after, step = one.cursor, 1 + len(one.refused)
+        while found := self._around.store.read(partial(_waiting, number, after, step)):
+            for message in found:
+                if message.id not in one.refused and message.expires_at > now:
+                    return message
+            after = found[-1].id
+        return None
+
+    def _answered(self, one: _Round, message: KeptMessage, response: Message) -> None:
+        if response.status < 200 or self._rounds.get(one.phone.registration_id) is not one:
+            return
+        if response.status < 300:
+            metrics.MESSAGES.labels("delivered").inc()
+            self._around.start(self._settle(one.phone.registration_id, message))
+            self._next(one)
+        elif response.status in _FOR_GOOD:
+            one.refused.add(message.id)
+            reason = f"{response.status} {response.reason}"
+            self._around.start(self._tell_refused(one.phone.registration_id, reason))
+            self._next(one)
+        else:
+            one.under_way = None  # whatever it is, the next ones would meet it too
+
+    def _failed(self, one: _Round, _reason: str) -> None:
+        one.under_way = None
+
+    async def _settle(self, registration_id: int, message: KeptMessage) -> None:
+        now = self._around.clock.now()
+        try:
+            await self._around.store.transact(lambda tx: _settle_in(tx, registration_id, message.id, now))
+        except StoreUnavailableError as error:
+            # It waits still, and the phone gets it once more: twice is better than never.
+            _log.warning("store_unavailable", reason=str(error))
+            if self._awaiting is not None:
+                self._awaiting.add(registration_id)
+
+    async def _tell_refused(self, registration_id: int, reason: str) -> None:
+        now, subject = self._around.clock.now(), story.of_registration(registration_id)
+        try:
+            await self._around.store.transact(
+                lambda tx: story.tell(tx, subject, now, "message-refused", reason=reason)
+            )
+        except StoreUnavailableError as error:
+            _log.warning("store_unavailable", reason=str(error))
+
+
+def _waiting(registration_id: int, after: int, limit: int, tx: Transaction) -> list[KeptMessage]:
+    return tx.messages.waiting(registration_id, after, limit)
+
+
+def _settle_in(tx: Transaction, registration_id: int, message_id: int, now: int) -> None:
+    if not tx.messages.settle(registration_id, [message_id], now + KNOWN_MS):
+        return
+    take_back_pushes(tx, registration_id, {message_id})
+    story.tell(tx, story.of_registration(registration_id), now, "message-delivered")
+
+
+def take_back_pushes(tx: Transaction, registration_id: int, message_ids: set[int]) -> None:
+    """Let no push tell of messages that the phone has."""
+    rows = tx.outbox.of_registration(registration_id, PushType.MESSAGE)
+    remove_pushes(tx, [row for row in rows if row.payload["message"] in message_ids])

@@ -1,0 +1,88 @@
+"""The room for text messages and mailboxes, as the others know it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from wakerobin.core.ids import Entropy
+from wakerobin.core.mailbox import Mailbox
+from wakerobin.core.values import Account, Duration, Flow, PhoneFlow
+from wakerobin.ports.clock import Clock
+from wakerobin.ports.sip import ServerTransactionHandle, TransactionLayer
+from wakerobin.ports.store import Store
+from wakerobin.services.messages.deliveries import Deliveries
+from wakerobin.services.messages.fetching import Fetching
+from wakerobin.services.messages.mailboxes import Mailboxes
+from wakerobin.services.messages.receiving import Receiving
+from wakerobin.services.messages.values import Around, MessageLimits, PhonesOf, guarded
+
+
+class Messages:
+    """Takes what the PBX sends, and hands it to phones and apps. Works while `run` runs."""
+
+    def __init__(  # noqa: PLR0913 - the ports of a service; all of them named
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        transactions: TransactionLayer,
+        phones: PhonesOf,
+        entropy: Entropy,
+        secret: bytes,
+        limits: MessageLimits,
+        kept_for: Callable[[str], Duration],
+    ) -> None:
+        self._tasks: asyncio.TaskGroup | None = None
+        around = Around(
+            store=store,
+            clock=clock,
+            transactions=transactions,
+            phones=phones,
+            entropy=entropy,
+            secret=secret,
+            limits=limits,
+            start=self._start,
+        )
+        self._deliveries = Deliveries(around)
+        self._receiving = Receiving(around, self._deliveries, kept_for)
+        self._mailboxes = Mailboxes(around)
+        self.fetching = Fetching(around, self._deliveries)
+        """What the API asks."""
+
+    async def run(self) -> None:
+        """Own the work that waits for the store."""
+        async with asyncio.TaskGroup() as group:
+            self._tasks = group
+            try:
+                self._deliveries.load()
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+    def message(self, transaction: ServerTransactionHandle, account: Account) -> bool:
+        """Take a MESSAGE from the PBX. False: there is nobody to keep it for; others may have it."""
+        return self._receiving.receive(transaction, account)
+
+    def mailbox(self, transaction: ServerTransactionHandle, account: Account) -> None:
+        """Take a NOTIFY about the mailbox. Raises SipSyntaxError for what is no summary."""
+        self._mailboxes.receive(transaction, account)
+
+    def mailbox_of(self, account_id: int) -> Mailbox | None:
+        """Return what the PBX said last of the mailbox of an account."""
+        return self._mailboxes.of(account_id)
+
+    def phone_arrived(self, _account_id: int, phone: PhoneFlow) -> None:
+        """A phone has registered: it gets what waits for it."""
+        self._deliveries.phone_arrived(phone)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone."""
+        self._deliveries.flow_closed(flow)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._tasks is None:
+            work.close()
+            raise RuntimeError("the room for messages does not run")
+        self._tasks.create_task(guarded(work))
