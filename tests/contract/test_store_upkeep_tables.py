@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,9 +100,17 @@ async def test_a_use_is_held_once_and_goes_with_its_registration(store: Store) -
         await store.transact(lambda tx: tx.held_uses.add(99))
 
 
+def all_of(ids: list[int]) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        for place, id_ in enumerate(ids):
+            tx.stepped_aside.put(id_, NOW + place)
+
+    return work
+
+
 async def test_who_stepped_aside_is_known_since_when_and_goes_with_its_registration(store: Store) -> None:
     ids = await store.transact(lambda tx: [enrol(tx, str(n)) for n in range(4)])
-    await store.transact(lambda tx: [tx.stepped_aside.put(id_, NOW + n) for n, id_ in enumerate(ids)])
+    await store.transact(all_of(ids))
     await store.transact(lambda tx: tx.stepped_aside.put(ids[0], NOW + 9))
     assert store.read(lambda tx: tx.stepped_aside.get(ids[0])) == NOW + 9
     assert store.read(lambda tx: tx.stepped_aside.page(0, 2)) == [(ids[0], NOW + 9), (ids[1], NOW + 1)]
