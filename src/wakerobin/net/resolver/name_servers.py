@@ -27,7 +27,7 @@ _DNS_PORT = 53
 _TRY_S = 1.2
 """After so long without an answer the question goes to the next server, or to the same once more."""
 
-_LIFETIME_S = 4.5
+_TRIES = 4
 _PAYLOAD = 1232
 _TYPES = {
     Kind.NAPTR: (dns.rdatatype.NAPTR,),
@@ -44,7 +44,10 @@ class NameServers:
     `servers` are `address` or `address:port`. Raises ConfigurationError for one that is neither.
     """
 
-    def __init__(self, servers: Iterable[str] = (), resolv_conf: str = RESOLV_CONF) -> None:
+    def __init__(
+        self, servers: Iterable[str] = (), *, resolv_conf: str = RESOLV_CONF, try_s: float = _TRY_S
+    ) -> None:
+        self._try_s = try_s
         self._servers = [_server(text) for text in servers]
         self._changes = Changes(resolv_conf)
         self._resolver = self._made() if self._servers else None
@@ -74,7 +77,7 @@ class NameServers:
             except (dns.exception.DNSException, OSError, ValueError) as fault:
                 _log.warning("no_name_server", reason=str(fault))
                 return None
-        resolver.timeout, resolver.lifetime = _TRY_S, _LIFETIME_S
+        resolver.timeout, resolver.lifetime = self._try_s, _TRIES * self._try_s
         resolver.use_edns(0, 0, _PAYLOAD)
         return resolver
 
