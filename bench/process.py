@@ -57,6 +57,12 @@ class Process:
         assert self._process is not None
         return _cpu_of_family(self._process.pid)
 
+    def resident(self) -> int:
+        """Return the memory that it occupies now, octets."""
+        assert self._process is not None
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         assert self._process is not None

@@ -118,6 +118,11 @@ class Gate:
             _Strangers(TokenBucket(allowances.strangers_rate, allowances.strangers_burst)) for _ in range(2)
         )
 
+    def sizes(self) -> tuple[int, int, int, int, int]:
+        """Return how many are remembered: sources by UDP and by stream, proven ones, phones, PBXs."""
+        strangers = (len(self._by_udp.by_source), len(self._by_stream.by_source))
+        return (*strangers, len(self._known), len(self._phones), len(self._pbxs))
+
     # Who is who
 
     def pbx(self, address: str, now: float) -> None:

@@ -19,8 +19,10 @@ from tests.system.net.sockets import (
     Streams,
     Witness,
 )
+from wakerobin.core.gate import Gate
 from wakerobin.net.clock import SystemClock
 from wakerobin.net.endpoint import Endpoint
+from wakerobin.net.guard import Guard
 from wakerobin.net.limits import StreamLimits
 from wakerobin.net.wheel import Wheel
 from wakerobin.ports.options import SipOptions
@@ -32,12 +34,16 @@ async def start() -> AsyncIterator[Start]:
     running: list[Server] = []
 
     async def start(
-        limits: StreamLimits | None = None, clock: ManualClock | None = None, **options: Any
+        limits: StreamLimits | None = None,
+        clock: ManualClock | None = None,
+        allowed: Gate | None = None,
+        **options: Any,
     ) -> Server:
         loop = asyncio.get_running_loop()
         wheel = Wheel(loop)
         sip = SipOptions(**{"listen": (f"udp:{US}:0", f"tcp:{US}:0"), **options})
-        endpoint = Endpoint(sip, POLICY, clock or SystemClock(loop), clock or wheel, limits)
+        watch = clock or SystemClock(loop)
+        endpoint = Endpoint(sip, POLICY, watch, clock or wheel, limits, Guard(watch, allowed))
         witness = Witness()
         await endpoint.start(witness)
         running.append(Server(endpoint, witness, wheel))
