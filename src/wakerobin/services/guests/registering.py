@@ -24,7 +24,8 @@ from wakerobin.core.sip.routing import forwarded, next_hop
 from wakerobin.core.sip.uri import SipUri, aor, equivalent
 from wakerobin.core.tokens import RouteToken, Side, sign
 from wakerobin.core.values import Flow, PhoneFlow, Transport
-from wakerobin.ports.sip import ServerTransactionHandle
+from wakerobin.ports.clock import Timer
+from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import Transaction
 from wakerobin.services import story
 from wakerobin.services.guests.around import Around, Sponsors
@@ -36,13 +37,16 @@ from wakerobin.services.relay.leg import loop_marked_branch
 ANSWER_WITHIN_S = 0.25
 """A phone that was woken for a call does not wait for a disk that hangs."""
 
+PATIENCE_S = 25.0
+"""How long a PBX has to answer: the phone, too, gives up after 32 s (timer F), and is to hear why."""
+
 PATH_FLOW = 0
 """In a token: the way to a guest outside dialogs, as our Path says it."""
 
 _log = log.get("guests")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Going:
     """A REGISTER on its way: what it asks, and what its 2xx will be worth."""
 
@@ -52,6 +56,13 @@ class _Going:
     aor: str
     number: int
     known: Guest | None
+    timer: Timer | None = None
+    """Runs while the PBX is waited for."""
+
+    def has_ended(self) -> None:
+        """It is answered for."""
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class Registering:
@@ -115,13 +126,15 @@ class Registering:
                 )
                 return
             self._mark(sent, going, flow)
-            self._around.transactions.request(
+            handle = self._around.transactions.request(
                 sent,
                 flow,
                 lambda response: self._came(going, response, flow),
                 lambda reason: self._failed(going, reason),
                 loop_marked_branch(self._around.entropy, going.transaction.request),
             )
+            when = self._around.clock.monotonic() + PATIENCE_S
+            going.timer = self._around.timers.call_at(when, lambda: self._give_up(going, handle))
 
         self._around.with_way(hop, send)
 
@@ -147,6 +160,7 @@ class Registering:
     def _came(self, going: _Going, response: Message, flow: Flow) -> None:
         if response.status < 200:
             return  # 100 is hop by hop, and a REGISTER has no other
+        going.has_ended()
         back = response.copy()
         back.pop_first("via")
         if response.status == 503:  # RFC 3261 16.7 step 6: it is about that server, not about us
@@ -249,9 +263,14 @@ class Registering:
         await self._around.store.transact(forget)
 
     def _failed(self, going: _Going, reason: str) -> None:
+        going.has_ended()
         # RFC 4320 4.2: no 408 to anything but an INVITE.
         status = 504 if reason == "timeout" else 480
         self._answer(going.transaction, answer(going.transaction.request, status, "The PBX does not answer"))
+
+    def _give_up(self, going: _Going, handle: ClientTransactionHandle) -> None:
+        handle.abandon()
+        self._failed(going, "timeout")
 
     # Who it is
 
