@@ -235,8 +235,10 @@ class World:
         self.messages = Messages(
             store=self.store,
             clock=clock,
+            timers=timers,
             transactions=self.transactions,
             phones=self.phones,
+            upstream=self.fleet.upstream,
             entropy=ours,
             secret=KEY,
             limits=self.message_limits,

@@ -200,8 +200,10 @@ def build(ground: Ground) -> Rooms:
     messages = Messages(
         store=store,
         clock=clock,
+        timers=timers,
         transactions=transactions,
         phones=phones,
+        upstream=fleet.upstream,
         entropy=entropy,
         secret=key,
         limits=MessageLimits(

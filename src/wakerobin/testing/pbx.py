@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wakerobin.core.addresses import DestinationPolicy, Reach, parse_address, reach
@@ -76,6 +76,10 @@ class FakePbx:
         """Calls that it made, by Call-ID."""
         self.taken: dict[str, TakenCall] = {}
         """Calls that it answered, by Call-ID."""
+        self.messages: list[Message] = []
+        """MESSAGEs of its users, once authenticated."""
+        self.answer_message: Callable[[Message], int] = lambda _message: 202
+        """With which status they are answered."""
         self.strangers: list[Message] = []
         """Requests that belonged to nothing."""
         self._users = dict(users)
@@ -190,6 +194,8 @@ class FakePbx:
             self.calls[request.call_id].receive(transaction)
         elif request.method == "INVITE" and not request.to_tag:
             self._take_call(transaction)
+        elif request.method == "MESSAGE" and not request.to_tag:
+            self._take_message(transaction)
         elif request.call_id in self.taken:
             self.taken[request.call_id].is_over |= request.method == "BYE"
             transaction.respond(respond(request, 200))
@@ -224,6 +230,17 @@ class FakePbx:
         headers = [contact, ("Content-Type", "application/sdp")]
         answer = respond(request, 200, to_tag=tag, headers=headers, body=_ANSWERED_SDP, record_route=True)
         transaction.respond(answer)
+
+    def _take_message(self, transaction: ServerTransactionHandle) -> None:
+        """Ask for the password (407), take it."""
+        request = transaction.request
+        header = "Proxy-Authenticate"
+        if not self.registrar.is_answered(request, self.rules.realm, header, _user_of(request)):
+            transaction.respond(self.registrar.challenge(request, self.rules.realm, header))
+            return
+        self.messages.append(request)
+        status = self.answer_message(request)
+        transaction.respond(respond(request, status, to_tag=hex_token(self.entropy, 6)))
 
     def _flow_closed(self, flow: Flow, _reason: str) -> None:
         self.registrar.drop_flow(flow)

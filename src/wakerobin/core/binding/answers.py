@@ -72,10 +72,10 @@ class Answers:
         self.has_answered = False
         """Whether a challenge of this conversation was answered."""
 
-    def headers(self, method: str, uri: str) -> list[tuple[str, str]]:
+    def headers(self, method: str, uri: str, body: bytes = b"") -> list[tuple[str, str]]:
         """Return the Authorization headers of the next request; each use counts the nonces up."""
         return [
-            ("Proxy-Authorization" if proxy else "Authorization", self._value(one, method, uri))
+            ("Proxy-Authorization" if proxy else "Authorization", self._value(one, method, uri, body))
             for (proxy, _), one in self._answered.items()
         ]
 
@@ -144,7 +144,7 @@ class Answers:
         self.has_answered = True
         return Verdict.ANSWERABLE
 
-    def _value(self, one: _Answered, method: str, uri: str) -> str:
+    def _value(self, one: _Answered, method: str, uri: str, body: bytes) -> str:
         challenge = one.kept.challenge
         # With -sess the client's nonce is part of the session and stays (RFC 7616 3.4.2).
         is_same = challenge.session and one.kept.cnonce
@@ -159,6 +159,7 @@ class Answers:
             uri=uri,
             nc=count,
             cnonce=cnonce,
+            body=body,
         )
 
     def _key(self, challenge: Challenge) -> str | None:

@@ -9,13 +9,15 @@ from typing import Any
 from wakerobin.core.ids import Entropy
 from wakerobin.core.mailbox import Mailbox
 from wakerobin.core.values import Account, Duration, Flow, PhoneFlow
-from wakerobin.ports.clock import Clock
+from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import ServerTransactionHandle, TransactionLayer
 from wakerobin.ports.store import Store
+from wakerobin.services.fleet.values import Upstream
 from wakerobin.services.messages.deliveries import Deliveries
 from wakerobin.services.messages.fetching import Fetching
 from wakerobin.services.messages.mailboxes import Mailboxes
 from wakerobin.services.messages.receiving import Receiving
+from wakerobin.services.messages.sending import Sending
 from wakerobin.services.messages.values import Around, MessageLimits, PhonesOf, guarded
 
 
@@ -27,8 +29,10 @@ class Messages:
         *,
         store: Store,
         clock: Clock,
+        timers: Timers,
         transactions: TransactionLayer,
         phones: PhonesOf,
+        upstream: Callable[[int], Upstream | None],
         entropy: Entropy,
         secret: bytes,
         limits: MessageLimits,
@@ -38,8 +42,10 @@ class Messages:
         around = Around(
             store=store,
             clock=clock,
+            timers=timers,
             transactions=transactions,
             phones=phones,
+            upstream=upstream,
             entropy=entropy,
             secret=secret,
             limits=limits,
@@ -50,6 +56,8 @@ class Messages:
         self._mailboxes = Mailboxes(around)
         self.fetching = Fetching(around, self._deliveries)
         """What the API asks."""
+        self.sending = Sending(around)
+        """What apps send by the API."""
 
     async def run(self) -> None:
         """Own the work that waits for the store."""
@@ -57,9 +65,11 @@ class Messages:
             self._tasks = group
             try:
                 self._deliveries.load()
+                self.sending.resume()
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+                self.sending.stop()
 
     def message(self, transaction: ServerTransactionHandle, account: Account) -> bool:
         """Take a MESSAGE from the PBX. False: there is nobody to keep it for; others may have it."""

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from wakerobin import log, metrics
 from wakerobin.core.ids import Entropy
 from wakerobin.core.values import Life, PhoneFlow, PushRegistration
-from wakerobin.ports.clock import Clock
+from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import TransactionLayer
 from wakerobin.ports.store import OutboxRow, Store, Transaction
+from wakerobin.services.fleet.values import Upstream
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -51,8 +52,11 @@ class Around:
 
     store: Store
     clock: Clock
+    timers: Timers
     transactions: TransactionLayer
     phones: PhonesOf
+    upstream: Callable[[int], Upstream | None]
+    """Gives an account's way to its PBX."""
     entropy: Entropy
     secret: bytes
     limits: MessageLimits
