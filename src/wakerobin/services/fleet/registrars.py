@@ -213,7 +213,28 @@ class Registrars:
 
     def of(self, account: Account | KeptAccount) -> Registrar:
         """Return the registrar of an account."""
-        hop = next_hop(account)
+        behind = self._behind_proxy(account)
+        if behind is not None:
+            behind.resolve_soon()  # before it calls
+        return self._at(next_hop(account))
+
+    def is_source(self, account: Account, address: str) -> bool:
+        """Whether an account's PBX may speak from an address: its outbound proxy's or its registrar's."""
+        registrar = self._at(next_hop(account))
+        registrar.resolve_soon()
+        if address in registrar.sources:
+            return True
+        behind = self._behind_proxy(account)
+        return behind is not None and address in behind.sources
+
+    def _behind_proxy(self, account: Account | KeptAccount) -> Registrar | None:
+        """Return the registrar that an outbound proxy stands in front of."""
+        if not account.outbound_proxy:
+            return None
+        name = account.registrar or account.aor.rpartition("@")[2]
+        return self._at(_next_hop("", name, account.transport))
+
+    def _at(self, hop: NextHop) -> Registrar:
         known = self._of.get(hop)
         if known is None:
             known = self._of[hop] = Registrar(len(self._all), hop, self._around, self.on_row)

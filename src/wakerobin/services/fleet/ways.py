@@ -88,9 +88,9 @@ class Ways:
         source = parse_address(flow.remote[0])
         if source is None:
             return False
-        registrar = self._registrars.of(account)
-        registrar.resolve_soon()
-        return str(source) in registrar.sources or any(source in network for network in self._allowed)
+        return self._registrars.is_source(account, str(source)) or any(
+            source in network for network in self._allowed
+        )
 
     def _show(self, account: Account, flow: Flow) -> None:
         seen = (account.id, flow.remote[0])
