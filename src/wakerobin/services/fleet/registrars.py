@@ -225,7 +225,10 @@ class Registrars:
         if address in registrar.sources:
             return True
         behind = self._behind_proxy(account)
-        return behind is not None and address in behind.sources
+        if behind is None:
+            return False
+        behind.resolve_soon()
+        return address in behind.sources
 
     def _behind_proxy(self, account: Account | KeptAccount) -> Registrar | None:
         """Return the registrar that an outbound proxy stands in front of."""
