@@ -332,7 +332,11 @@ class Relay:
         """Whoever has seen a token can send by it: without a password he reaches the account's PBX only."""
         if flow is None or aim.is_proven:
             return flow
-        account = self._account(aim.account_id)
+        account, guest = self._store.read(
+            lambda tx: (tx.accounts.get(aim.account_id), tx.guests.get(aim.account_id))
+        )
+        if guest is not None:
+            return flow if guest.pbx == flow.remote[0] else None
         return flow if account is not None and self._pbxs.is_known(account, flow) else None
 
     def _leave_for_pbx(self, leg: Leg, flow: Flow | None) -> None:
