@@ -232,3 +232,30 @@ async def test_only_a_throttled_push_waits_where_the_service_serves_others(pns: 
         await world.clock.settle()
         assert sum(push.is_accepted for push in pns.pushes) == 19
         assert alarms(world) == []
+
+
+async def test_what_lives_send_waits_while_they_are_decided_in_bulk(pns: FakePns) -> None:
+    async with running_world(pns) as world:
+        registrations = await phones(world, 6)
+        await world.clock.run_until(world.life(registrations[0]).expires_at - 12 * HOUR)
+
+        async def fire() -> None:
+            assert await world.lives.fire(world.clock.now(), 2) == 2
+            await world.clock.run_until(world.clock.now() + 5 * SECOND)
+
+        await fire()
+        await decide_all(world, [await world.enrol()], PushType.EXPIRED)
+        await fire()
+        assert [push.payload["wakerobin"]["type"] for push in pns.pushes] == ["expired"], "it does not wait"
+        assert await world.lives.fire(world.clock.now(), 3) == 2, "nothing more is due"
+        await world.until(lambda: len(pns.pushes) == 7)
+
+
+async def test_it_waits_half_a_minute_at_most(pns: FakePns) -> None:
+    async with running_world(pns) as world:
+        registrations = await phones(world, 4)
+        await world.clock.run_until(world.life(registrations[0]).expires_at - 12 * HOUR)
+        assert await world.lives.fire(world.clock.now(), 2) == 2
+        began = world.clock.now()
+        await world.until(lambda: len(pns.pushes) == 2)
+        assert 29 * SECOND <= world.clock.now() - began <= 35 * SECOND

@@ -10,6 +10,8 @@ from wakerobin.store.vault import Vault
 
 Row: TypeAlias = tuple[Any, ...]
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes an encoder for each value
+
 
 class Session:
     """One connection. It notes which groups were written, and whether a secret was erased."""
@@ -104,7 +106,7 @@ class Session:
 
 def to_json(value: dict[str, Any]) -> str:
     """Return JSON that any database can hold: pure ASCII, so that a peer's broken octets survive."""
-    return json.dumps(value, separators=(",", ":")) if value else "{}"
+    return _encode(value) if value else "{}"
 
 
 def from_json(text: str) -> dict[str, Any]:

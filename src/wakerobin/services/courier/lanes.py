@@ -38,6 +38,10 @@ _AT_ONCE = 2
 """So many parcels are begun in one turn of the loop; then it looks at its sockets, where a call may wait."""
 
 
+_HURRIED = frozenset({Lane.CALLS, Lane.NOTICES})
+"""Lanes that do not wait while lives are decided in bulk."""
+
+
 def _default_caps() -> dict[Lane, int]:
     return {Lane.CALLS: 100, Lane.NOTICES: 100, Lane.WARNINGS: 200, Lane.RENEWALS: 100}
 
@@ -137,6 +141,8 @@ class Lanes:
         queues = self._around.store.read(look)
         if self._around.lives.is_frozen:  # nobody is warned by a clock in doubt
             queues = [queue for queue in queues if queue.lane is not Lane.WARNINGS]
+        if self._around.lives.is_catching_up:
+            queues = [queue for queue in queues if queue.lane in _HURRIED]
         queues.sort(key=lambda queue: (queue.app, queue.provider, self._order[queue.lane]))
         rooms: list[Room] = []
         for _, of_service in groupby(queues, key=lambda queue: (queue.app, queue.provider)):

@@ -51,6 +51,7 @@ from wakerobin.services.lives.trouble import Failure, Troubles
 
 _log = log.get("lives")
 _AFTER_A_FAULT = 3600_000
+_LONGEST_CATCH_UP_S = 30.0
 _LAST_WARNINGS = frozenset({PushType.EXPIRY_WARNING, PushType.TARGETS_NEEDED})
 
 
@@ -119,6 +120,7 @@ class Lives:
         self._is_call_held = is_call_held
         self._on_resumed = on_resumed
         self._on_proven = on_proven
+        self._behind_since: float | None = None
         self.clock = ClockGuard(clock, step_limit)
         self.downtime = DowntimeRecord(store)
         self._deciding = deciding = Deciding(
@@ -184,6 +186,16 @@ class Lives:
         """Whether nobody is warned and nothing ends, because the clock is in doubt (law 8)."""
         return self.clock.is_doubtful
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether more is due at once than was decided yet: then what was decided need not hurry.
+
+        What is due for the same phone can go as one push when all of it is decided, and calls have less
+        beside them. That is over after half a minute, however much is still due.
+        """
+        since = self._behind_since
+        return since is not None and self.clock.monotonic() - since < _LONGEST_CATCH_UP_S
+
     async def start(self) -> None:
         """Find out what happened since the last run. To be awaited before anything fires."""
         await self._doubt.start()
@@ -199,6 +211,10 @@ class Lives:
         if self.is_frozen:
             return 0
         due = self._store.read(lambda tx: tx.lives.due(now, limit))
+        if len(due) < limit:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self.clock.monotonic()
         if not due:
             return 0
         held = frozenset(id_ for id_ in due if self._is_call_held(id_))
