@@ -54,6 +54,8 @@ class _Installation:
     can_wake: bool = False
     """Whether there is a push registration that a push can wake."""
     phone: PhoneFlow | None = None
+    recalled_on: PhoneFlow | None = None
+    """Where it last heard once more that the call is over."""
     is_pushed: bool = False
     """A push was handed over, or is on its way."""
     is_woken: bool = False
@@ -120,23 +122,22 @@ class IncomingCall:
     def phone_arrived(self, phone: PhoneFlow, now: float) -> list[Effect]:
         """A phone of the account registered with us: it gets the call, unless it has it already."""
         known = self._installations.get(phone.installation)
-        if known is not None and (reason := self._context.unanswered_cancel(known.key)):
-            return self._recall(known, phone, reason)
+        recalls = self._recalls(known, phone)
         if self.state.is_over or self._context.is_closing:
-            return []
+            return recalls
         if known is not None:
             state = self._context.state(known.key)
-            if known.is_done:
-                return []
+            if known.is_done or self._context.unanswered_cancel(known.key):
+                return recalls
             if state is BranchState.PROCEEDING:
-                return self._follow(known, phone)  # never two branches that ring
+                return [*recalls, *self._follow(known, phone)]  # never two branches that ring
             if state is BranchState.CALLING and _is_same_way(known.phone, phone):
                 return [] if phone.flow.transport.is_reliable else [Repeat(known.key)]
         told = Tell("phone-connected", {"after_ms": _ms(now - self.began), "flow": str(phone.flow)})
         effects = self._offer(phone, now)
         # It woke. How long it may be silent now is for its INVITE's own timer B.
         self._installations[phone.installation].wake_ends = None
-        return [told, *effects]
+        return [*recalls, told, *effects]
 
     def receive(self, key: str, response: Message, now: float) -> list[Effect]:
         """Take a response of a phone."""
@@ -357,11 +358,16 @@ class IncomingCall:
         known.phone = phone
         return [Tell("phone-moved", {"to": str(phone.flow)}), Follow(known.key, phone), Save()]
 
-    def _recall(self, known: _Installation, phone: PhoneFlow, reason: str) -> list[Effect]:
-        if _is_same_way(known.phone, phone):
+    def _recalls(self, known: _Installation | None, phone: PhoneFlow) -> list[Effect]:
+        """A phone has moved: what was cancelled on its older way may ring on yet."""
+        if known is None or _is_same_way(known.recalled_on or known.phone, phone):
             return []
-        known.phone = phone
-        return [Recall(known.key, phone, reason)]
+        keys = [key for key, name in self._by_key.items() if name == known.name]
+        unanswered = [(key, self._context.unanswered_cancel(key)) for key in keys]
+        recalls: list[Effect] = [Recall(key, phone, reason) for key, reason in unanswered if reason]
+        if recalls:
+            known.recalled_on = phone
+        return recalls
 
     def _offer(self, phone: PhoneFlow, now: float) -> list[Effect]:
         name = phone.installation

@@ -157,8 +157,9 @@ class ResponseContext:
 
     def unanswered_cancel(self, key: str) -> str:
         """Return the Reason of the CANCEL that a phone got, or was to get, and showed no effect; else ""."""
-        branch = self._branches[key]
-        return branch.cancelled_with if branch.has_spoken and not branch.has_ended else ""
+        branch = self._branches.get(key)
+        is_open = branch is not None and branch.has_spoken and not branch.has_ended
+        return branch.cancelled_with if branch is not None and is_open else ""
 
     def wait(self, key: str) -> None:
         """Begin a branch whose phone is being woken."""
