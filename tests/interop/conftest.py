@@ -39,7 +39,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the peers' logs while the peers still live."""
     report = yield
-    lab = getattr(item, "funcargs", {}).get("lab")
-    if report.failed and report.when != "teardown" and isinstance(lab, Lab):
-        report.sections.extend((f"log of {name}", text) for name, text in lab.logs())
+    found = getattr(item, "funcargs", {})
+    labs = [found.get("lab"), getattr(found.get("stage"), "lab", None)]
+    if report.failed and report.when != "teardown":
+        for lab in labs:
+            if isinstance(lab, Lab):
+                report.sections.extend((f"log of {name}", text) for name, text in lab.logs())
     return report

@@ -176,6 +176,42 @@ class Baresip:
         """End the call, or decline the one that rings."""
         await self.command("hangup")
 
+    async def hold(self) -> None:
+        """Put the call on hold; return when the re-INVITE has been accepted."""
+        await self._change("hold")
+
+    async def resume(self) -> None:
+        """Take the call back; return when the re-INVITE has been accepted."""
+        await self._change("resume")
+
+    async def _change(self, command: str) -> None:
+        before = self._accepted("INVITE")
+        await self.command(command)
+        await until(lambda: self._accepted("INVITE") > before, what=f"{command} at {self.name}")
+
+    async def transfer(self, uri: str) -> None:
+        """Send the other party elsewhere by REFER; return when it got there."""
+        await self.command("transfer", uri)
+        await until(self._has_arrived, what=f"transfer by {self.name}")
+
+    def _has_arrived(self) -> bool:
+        bodies = [m.body for m in self.messages() if not m.sent and m.start_line.startswith("NOTIFY ")]
+        return any(body.startswith("SIP/2.0 2") for body in bodies)
+
+    def _accepted(self, method: str) -> int:
+        return sum(m.status == 200 and m.method == method and not m.sent for m in self.messages())
+
+    async def wait_established(self, within: float = PATIENCE) -> None:
+        """Wait until the next call is up."""
+        await self.wait_event("CALL_ESTABLISHED", within=within)
+
+    async def wait_refused(self, within: float = PATIENCE) -> None:
+        """Wait until an account gives up to register. (The event may precede the control connection.)"""
+        never = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(within):
+            while "ERR" not in _REGISTRATION_STATE.findall(await self.command("reginfo")):
+                await asyncio.wait([never], timeout=0.02)
+
     async def wait_idle(self, within: float = PATIENCE) -> None:
         """Wait until it is in no call."""
         never = asyncio.get_running_loop().create_future()

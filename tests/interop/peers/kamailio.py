@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.interop.peers.lab import Certificate
 from tests.interop.peers.network import PATIENCE, Program, find_program, shortened, until
 from tests.interop.peers.wire import Message, ladder, nth
 
@@ -45,8 +46,10 @@ class Contact:
 class Kamailio:
     """A PBX at one address, UDP and TCP on one port. Contacts live in its memory only.
 
-    `users` are names and passwords; a digest user name that differs is set by `add_user`. With
-    `sha256` it challenges with SHA-256 only, else with MD5. Options are described in its file.
+    With a `certificate` it speaks TLS on the next port, and with `websocket` the first port takes
+    WebSockets too. `users` are names and passwords; a digest user name that differs is set by
+    `add_user`. With `sha256` it challenges with SHA-256 only, else with MD5. Options are described in
+    its file.
     """
 
     name = "kamailio"
@@ -69,6 +72,8 @@ class Kamailio:
         max_contacts: int = 10,
         answer_within_ms: int = 8_000,
         ring_within_ms: int = 60_000,
+        certificate: Certificate | None = None,
+        websocket: bool = False,
     ) -> None:
         self.ip, self.port, self.domain = ip, port, domain
         self._users = {user: (password, user) for user, password in users.items()}
@@ -90,8 +95,9 @@ class Kamailio:
             "QOP_STALE": f'"{16 + int(qop)}"',
         }
         self._defines = [f"{name}={value}" for name, value in values.items()]
-        if sha256:
-            self._defines.append("SHA256")
+        wanted = {"SHA256": sha256, "TLS": certificate is not None, "WEBSOCKET": websocket}
+        self._defines += [name for name, is_wanted in wanted.items() if is_wanted]
+        self._certificate = certificate
 
     @property
     def place(self) -> tuple[str, int]:
@@ -111,6 +117,10 @@ class Kamailio:
         command += ["-Y", str(folder), "-P", str(folder / "pid"), "-m", "48", "-M", "4"]
         command += [f"--substdef=!@FOLDER@!{folder}!g"]
         command += ["-l", f"udp:{self.address}", "-l", f"tcp:{self.address}"]
+        if self._certificate is not None:
+            shutil.copy(self._certificate.chain, folder / "chain.pem")
+            shutil.copy(self._certificate.key, folder / "key.pem")
+            command += ["-l", f"tls:{self.ip}:{self.port + 1}"]
         for define in self._defines:
             command += ["-A", define]
         await self._program.start(command)

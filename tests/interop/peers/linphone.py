@@ -17,8 +17,7 @@ from tests.interop.peers.wire import Message, nth
 
 _CONFIGURATION = string.Template(Path(__file__).with_name("linphonerc").read_text())
 _TRACE = re.compile(
-    r"message (?P<way>sent to|received from) \[(?P<peer>[^\]]+)\]"
-    r"[^\n]*:?\s*\n(?P<text>.*?\n\r?\n.*?)(?=\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\Z)",
+    r"(?P<way>message sent to|new bytes from) \[[^\]]+\][^\n]*\n(?P<text>.*?)\n(?=\d{4}-\d\d-\d\d \d\d:)",
     re.DOTALL,
 )
 
@@ -119,6 +118,10 @@ class Linphone:
         """Wait until its REGISTER is accepted."""
         await self._wait_answer("register-status ALL", "LinphoneRegistrationOk", within)
 
+    async def wait_refused(self, within: float = PATIENCE) -> None:
+        """Wait until it gives up to register."""
+        await self._wait_answer("register-status ALL", "LinphoneRegistrationFailed", within)
+
     async def wait_ringing(self, *, count: int = 1, within: float = PATIENCE) -> None:
         """Wait until it rings for its `count`-th call."""
         await self.wait_message("SIP/2.0 180", sent=True, count=count, within=within)
@@ -179,14 +182,11 @@ class Linphone:
 
     def messages(self) -> list[Message]:
         """Every SIP message of all its lives so far. They have no times here: `at` is 0."""
-        return [
-            Message(
-                at=0.0,
-                sent=found["way"] == "sent to",
-                text=found["text"].replace("\r", "").replace("\n", "\r\n"),
-            )
-            for found in _TRACE.finditer(self._trace())
-        ]
+        found = []
+        for trace in _TRACE.finditer(self._trace()):
+            text = trace["text"].replace("\r", "").replace("\n", "\r\n")
+            found.append(Message(at=0.0, sent="sent" in trace["way"], text=text))
+        return found
 
     async def wait_message(
         self, start: str, *, sent: bool = False, count: int = 1, within: float = PATIENCE

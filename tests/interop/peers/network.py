@@ -24,6 +24,7 @@ T = TypeVar("T")
 PATIENCE = 10.0
 """Seconds that a wait may take before it is a failure, unless its caller knows better."""
 
+_PORTS_AT_ONCE = 8
 _POLL = 0.01
 _LOG_SHOWN = 20_000
 
@@ -49,7 +50,7 @@ class Network:
         # Two runs on one machine rarely meet here, and where they do the probe of the port decides.
         prefix = f"127.{60 + os.getpid() % 40}.{worker % 256}"
         self._addresses = itertools.cycle(f"{prefix}.{host}" for host in range(1, 255))
-        self._ports = itertools.cycle(range(20_000, 32_000, 4))
+        self._ports = itertools.cycle(range(20_000, 32_000, _PORTS_AT_ONCE))
         for _ in range(os.getpid() % 1_000):
             next(self._ports)
 
@@ -58,7 +59,7 @@ class Network:
         return next(self._addresses)
 
     def port(self, ip: str, count: int = 1) -> int:
-        """The first of `count` (at most 4) neighbouring ports free for UDP and for TCP.
+        """The first of `count` (at most 8) neighbouring ports free for UDP and for TCP.
 
         They lie below the kernel's range for outgoing connections, so that they stay free.
         """

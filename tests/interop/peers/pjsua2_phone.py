@@ -23,6 +23,8 @@ _TRANSPORTS = {
     "tcp": pj.PJSIP_TRANSPORT_TCP,
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
+_LEVEL = 3
+"""Beyond it the library's log is of no use to who reads the report of a failed test."""
 _TRACE = re.compile(r"\.(?P<way>[TR]X) \d+ bytes [^\n]*:\n(?P<text>.*)\n--end msg--", re.DOTALL)
 
 
@@ -33,7 +35,7 @@ def tell(event: str, **words: object) -> None:
 
 
 class Trace(pj.LogWriter):  # type: ignore[misc]  # all of pjsua2 is untyped
-    """Tells every SIP message, and leaves out the rest of the log."""
+    """Tells every SIP message; prints of the rest what matters."""
 
     def write(self, entry: pj.LogEntry) -> None:
         """Take one entry of the library's log."""
@@ -41,6 +43,8 @@ class Trace(pj.LogWriter):  # type: ignore[misc]  # all of pjsua2 is untyped
         if found:
             text = found["text"].replace("\n", "\r\n")
             tell("sip", sent=found["way"] == "TX", text=text)
+        elif entry.level <= _LEVEL:
+            sys.stdout.write(entry.msg)
 
 
 class PhoneCall(pj.Call):  # type: ignore[misc]  # all of pjsua2 is untyped
@@ -75,10 +79,8 @@ class PhoneCall(pj.Call):  # type: ignore[misc]  # all of pjsua2 is untyped
             tell("transferred")
 
     def onCallTransferRequest(self, parameters: pj.OnCallTransferRequestParam) -> None:
-        """Follow a REFER."""
+        """Tell that a REFER came; the library follows it by itself. (With a `newCall` it would crash.)"""
         tell("referred", to=parameters.dstUri)
-        parameters.newCall = PhoneCall(self.phone)
-        self.phone.calls.append(parameters.newCall)
 
 
 class Phone(pj.Account):  # type: ignore[misc]  # all of pjsua2 is untyped
@@ -205,6 +207,8 @@ def _account(options: argparse.Namespace) -> pj.AccountConfig:
     account.natConfig.sipOutboundInstanceId = f"<urn:uuid:{options.instance}>"
     account.natConfig.contactRewriteUse = account.natConfig.viaRewriteUse = 0
     account.natConfig.sdpNatRewriteUse = 0
+    # It would change the session right after the answer, to be left with one codec.
+    account.mediaConfig.lockCodecEnabled = False
     media = account.mediaConfig.transportConfig
     media.boundAddress, media.port, media.portRange = options.bind, int(options.rtp), 20
     return account

@@ -31,6 +31,10 @@ class Softphone(Peer, Protocol):
         """Wait until its REGISTER is accepted."""
         ...
 
+    async def wait_refused(self, within: float = PATIENCE) -> None:
+        """Wait until it gives up to register."""
+        ...
+
     async def wait_ringing(self, *, count: int = 1, within: float = PATIENCE) -> None:
         """Wait until it rings for its `count`-th call."""
         ...
@@ -69,6 +73,16 @@ class Softphone(Peer, Protocol):
 
     async def vanish(self) -> None:
         """End it without a word to anyone."""
+        ...
+
+    def messages(self) -> list[Message]:
+        """Every SIP message of all its lives so far."""
+        ...
+
+    async def wait_message(
+        self, start: str, *, sent: bool = False, count: int = 1, within: float = PATIENCE
+    ) -> Message:
+        """The `count`-th message received (or sent) whose start line begins so."""
         ...
 
 
@@ -148,6 +162,10 @@ class ScriptedPhone:
     async def wait_registered(self, within: float = PATIENCE) -> None:
         """Wait until its REGISTER is accepted."""
         await self.wait_told("registered", within)
+
+    async def wait_refused(self, within: float = PATIENCE) -> None:
+        """Wait until it gives up to register."""
+        await self.wait_told("refused", within)
 
     async def wait_ringing(self, *, count: int = 1, within: float = PATIENCE) -> None:
         """Wait until it rings for its `count`-th call."""
