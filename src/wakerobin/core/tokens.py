@@ -57,16 +57,20 @@ class TokenKeys:
     """Without one it is the first `current`."""
     generation: int = field(default=0, init=False, repr=False)
     """Counts renewals: what was judged by the keys of an earlier one has to be judged again."""
+    key_id: int = field(init=False, repr=False)
+    """The octet that says, in a token, which key made it."""
     _by_id: dict[int, tuple[bytes, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.lasting = self.lasting or self.current
+        self.key_id = _key_id(self.current)
         self._by_id = _by_id(self.current, *self.previous)
 
     def renew(self, current: bytes, previous: tuple[bytes, ...]) -> None:
         """Sign with another key from now on, and understand these only."""
         self._by_id = _by_id(current, *previous)
         self.current, self.previous = current, previous
+        self.key_id = _key_id(current)
         self.generation += 1
 
     def with_id(self, key_id: int) -> tuple[bytes, ...]:
@@ -254,7 +258,7 @@ class NonceCounts:
 
 def _seal(keys: TokenKeys, purpose: str, payload: bytes, *context: str, size: int) -> str:
     mac = keyed_hash(keys.current, purpose, payload, *context, size=size)
-    text = _encode(bytes((_key_id(keys.current),)) + payload + mac)
+    text = _encode(bytes((keys.key_id,)) + payload + mac)
     if len(text) > _TEXT_LIMIT:
         raise ValueError(f"{purpose}: {len(text)} characters, the limit is {_TEXT_LIMIT}")
     return text

@@ -338,10 +338,7 @@ def _listeners(endpoint: Endpoint) -> Callable[[str, int | None], bool]:
 
 def _pbx_address(fleet: Fleet) -> Callable[[Account], Address | None]:
     def address(account: Account) -> Address | None:
-        upstream = fleet.upstream(account.id)
-        if upstream is None:
-            return None
-        host, port = upstream.our_address
-        return Address(host, port, upstream.flow.transport)
+        ours = fleet.our_address(account.id)
+        return None if ours is None else Address(*ours)
 
     return address

@@ -10,7 +10,7 @@ from wakerobin import log, metrics
 from wakerobin.core.binding import Trouble, resumed_in_s, resumed_wait_s
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.ids import Entropy
-from wakerobin.core.values import Account, BindingState, Flow
+from wakerobin.core.values import Account, BindingState, Flow, Transport
 from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.ports.options import Options
 from wakerobin.ports.sip import Resolver, SipEndpoint, TransactionLayer
@@ -157,6 +157,10 @@ class Fleet:
     def upstream(self, account_id: int) -> Upstream | None:
         """Return the way from us to an account's PBX; None where there is none."""
         return self._ways.upstream(account_id)
+
+    def our_address(self, account_id: int) -> tuple[str, int, Transport] | None:
+        """Return where, and how, an account's PBX reaches us; None as for `upstream`, which costs more."""
+        return self._ways.our_address(account_id)
 
     def is_from_pbx(self, account: Account, flow: Flow) -> bool:
         """Whether a request for this account that came over this flow may ring its phones."""
