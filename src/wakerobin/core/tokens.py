@@ -63,8 +63,8 @@ class TokenKeys:
 
     def __post_init__(self) -> None:
         self.lasting = self.lasting or self.current
-        self.key_id = _key_id(self.current)
         self._by_id = _by_id(self.current, *self.previous)
+        self.key_id = _key_id(self.current)
 
     def renew(self, current: bytes, previous: tuple[bytes, ...]) -> None:
         """Sign with another key from now on, and understand these only."""
