@@ -1,0 +1,128 @@
+"""A phone that never enrolled: linphone with its own push parameters, at Kamailio, through us (RFC 8599).
+
+linphone knows nothing of Wakerobin but its address, as outbound proxy; Kamailio keeps our Path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.interop.peers.kamailio import Kamailio
+from tests.interop.peers.lab import Lab
+from tests.interop.peers.linphone import Linphone
+from tests.interop.peers.pushes import PushEnd
+from tests.interop.peers.scene import USERS, Scene
+from tests.interop.peers.wakerobin import Wakerobin
+from tests.interop.peers.wire import final_statuses
+from wakerobin.testing.dns import FakeDns
+
+TOKEN, NOTICE = "ab" * 32, "cd" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Street:
+    """A scene whose PBX is found by DNS, as that of a phone which names nothing but its domain is."""
+
+    scene: Scene
+    team: str
+    topic: str
+
+    def phone(self, transport: str = "udp", params: str = "") -> Linphone:
+        """Make alice's linphone: a client that is asleep until it is woken."""
+        scene, app = self.scene, f"{self.team}.{self.topic}"
+        both = f"pn-provider=apns;pn-param={app}.voip&remote;pn-prid={TOKEN}:voip&{NOTICE}:remote"
+        ip, port = scene.lab.place()
+        made = Linphone(
+            ip, port, "alice", "pw-alice", scene.server.address, transport=transport, pn=params or both
+        )
+        return scene.lab.keep(made)
+
+
+@contextlib.asynccontextmanager
+async def street(lab: Lab, *, max_expires: int = 3600) -> AsyncIterator[Street]:
+    pbx = await lab.start(Kamailio(*lab.place(), USERS, max_expires=max_expires))
+    dns = FakeDns({"pbx.test": [f"A {pbx.ip}"], "_sip._udp.pbx.test": [f"SRV 0 0 {pbx.port} pbx.test."]})
+    ip, _ = lab.place()
+    await dns.start(ip)
+    pns = await lab.start(PushEnd(lab.folder(f"pns-{secrets.token_hex(4)}"), ip))
+    options = pns.options()
+    server = Wakerobin(
+        *lab.place(),
+        options,
+        ["pbx.test", pbx.ip],
+        sip={"dns": [dns.address]},
+        app={"plain_8599": True},
+    )
+    await lab.start(server)
+    try:
+        yield Street(Scene(lab, pbx, pns, server), options.team_id, options.topic)
+    finally:
+        await dns.stop()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_linphone_s_own_push_parameters_are_enough_to_be_woken(lab: Lab, transport: str) -> None:
+    async with street(lab) as here:
+        scene, phone = here.scene, here.phone(transport)
+        await phone.wake()
+        await phone.wait_registered()
+        accepted = await phone.wait_message("SIP/2.0 200")
+        assert accepted.headers("Feature-Caps") == ['*;+sip.pns="apns"']
+        [contact] = await scene.pbx.contacts("alice")
+        assert scene.server.address in (contact.path or "")
+        await phone.vanish()  # its system has put it to sleep
+
+        caller = await scene.calls("uac_answer", delay_ms=300)
+        push = await scene.pns.wait_push(TOKEN)
+        assert (push.status, push.push_type) == (200, "voip")
+        assert push.payload["wakerobin"]["caller"]["uri"] == "sip:bob@pbx.test"
+        await phone.wake()
+        await phone.wait_ringing()
+        await phone.answer()
+        result = await caller.succeeded()
+        assert final_statuses(result.messages, "INVITE") == [200]
+        assert final_statuses(result.messages, "BYE") == [200]
+        assert len(scene.pns.to(TOKEN)) == 1
+
+
+async def test_a_push_service_that_is_not_ours_is_refused_by_us(lab: Lab) -> None:
+    async with street(lab) as here:
+        phone = here.phone(params="pn-provider=fcm;pn-param=another;pn-prid=x:y")
+        await phone.wake()
+        refused = await phone.wait_message("SIP/2.0 555")
+        assert refused.method == "REGISTER"
+        assert await here.scene.pbx.contacts("alice") == []
+
+
+async def test_a_sleeping_linphone_is_pushed_to_refresh_and_stays_registered(lab: Lab) -> None:
+    async with street(lab, max_expires=8) as here:  # the PBX grants 8 s: the first push after 4
+        scene, phone = here.scene, here.phone()
+        await phone.wake()
+        await phone.wait_registered()
+        await phone.vanish()
+        push = await scene.pns.wait_push(NOTICE, "renew")
+        assert (push.status, push.push_type) == (200, "background")
+        assert scene.pns.to(TOKEN) == []
+        await phone.wake()
+        await phone.wait_registered()
+        [contact] = await scene.pbx.contacts("alice")
+        assert contact.expires > 4
+
+
+async def test_linphone_calls_through_us_with_its_pbx_s_password_alone(lab: Lab) -> None:
+    async with street(lab) as here:
+        scene, phone = here.scene, here.phone()
+        await scene.pbx.option("invite_auth", 1)
+        desk = await scene.desk_phone("uas_answer", user="bob")
+        await phone.wake()
+        await phone.wait_registered()
+        await phone.dial("sip:bob@pbx.test")
+        await phone.wait_established()
+        await phone.hang_up()
+        await phone.wait_idle()
+        await desk.succeeded()
