@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import re
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wakerobin.core.addresses import DestinationPolicy
@@ -109,6 +110,10 @@ class Endpoint:
         self._local: dict[tuple[Transport, str], tuple[str, int]] = {}
         self._datagrams: dict[tuple[str, int, str], Flow] = {}
 
+    def tell_undelivered(self, on_undelivered: Callable[[bytes, str], None]) -> None:
+        """Call this with what ICMP quotes of a datagram of ours that did not arrive, and why it did not."""
+        self._inbound.on_undelivered = on_undelivered
+
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Where it listens, with the ports that it got."""
@@ -154,7 +159,10 @@ class Endpoint:
                 local = self._routes.source(remote[0])
             self._inbound.datagram(data, Flow(Transport.UDP, (local, listener.port), remote))
 
-        udp = UdpSocket(loop, wanted.address, wanted.port, read)
+        def undelivered(quoted: bytes, remote: tuple[str, int], reason: str) -> None:
+            self._inbound.undelivered(quoted, reason)
+
+        udp = UdpSocket(loop, wanted.address, wanted.port, read, undelivered)
         listener = Listener(Transport.UDP, wanted.address, udp.port)
         self._sockets.append((listener, udp))
         return listener

@@ -29,6 +29,8 @@ class Inbound:
     def __init__(self, send: Callable[[Flow, bytes], bool], blame: Callable[[Flow], None]) -> None:
         self._send = send
         self._blame = blame
+        self.on_undelivered: Callable[[bytes, str], None] = lambda _quoted, _reason: None
+        """Told what ICMP quotes of a datagram of ours, and why it did not arrive."""
         self.receiver: SipReceiver | None = None
         """Who is told. None before the start and after the end: then nobody is."""
 
@@ -75,6 +77,10 @@ class Inbound:
         """Take the news that a flow is no more."""
         if self.receiver is not None:
             self._tell(self.receiver.flow_closed, flow, reason)
+
+    def undelivered(self, quoted: bytes, reason: str) -> None:
+        """Take what ICMP quotes of a datagram of ours that did not arrive."""
+        self._tell(self.on_undelivered, quoted, reason)
 
     def _refuse(self, answer: Message | None, fault: SipSyntaxError, flow: Flow) -> None:
         _log.debug("message_refused", flow=flow, reason=str(fault), status=fault.status)

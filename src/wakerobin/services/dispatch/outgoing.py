@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 from wakerobin import metrics
@@ -12,6 +13,8 @@ from wakerobin.core.values import Flow
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import OnFailure, OnResponse
 from wakerobin.services.dispatch.running import Running, Shared, guarded
+
+_REGISTER = re.compile(rb"REGISTER [^\r\n]{1,300}\r\nVia: [^\r\n]{1,200};branch=([0-9A-Za-z]{8,100})")
 
 _ALIVE = metrics.Tally(metrics.SIP_TRANSACTIONS.labels("client"))
 _TIMED_OUT = metrics.SIP_UNANSWERED.labels("timeout")
@@ -250,6 +253,13 @@ class OutgoingRequests:
         _ALIVE.count -= before - len(self._absorbed)
         if self._until:
             self._sweeping = self.shared.timers.call_at(self._until[0][0], self._sweep)
+
+    def undelivered(self, quoted: bytes, reason: str) -> None:
+        """Fail the REGISTER of which these are the first octets, if it is still under way."""
+        begun = _REGISTER.match(quoted)
+        one = self._by_key.get(f"REGISTER {begun[1].decode().lower()}") if begun is not None else None
+        if one is not None:
+            one.fail_soon(reason)
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """Fail what was sent over a connection that is no more; what rings there may still answer.

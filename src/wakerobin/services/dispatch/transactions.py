@@ -150,6 +150,14 @@ class Transactions:
         self._outgoing.flow_closed(flow, reason)
         guarded(self.on_flow_closed, flow, reason)
 
+    def undelivered(self, quoted: bytes, reason: str) -> None:
+        """Take what ICMP quotes of a datagram that did not arrive (18.4).
+
+        That fails a REGISTER: there is another target, or there will be. A phone whose socket is gone is
+        asleep, and is woken as it is; and only who sees our requests knows their branch.
+        """
+        self._outgoing.undelivered(quoted, reason)
+
     def _receive_request(self, request: Message, flow: Flow) -> None:
         key = server_key(request)
         known = self._incoming.find(key)
