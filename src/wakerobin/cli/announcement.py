@@ -35,6 +35,8 @@ def _on(configuration: Configured, server: Server) -> Iterator[str]:
     for name, app in options.apps.items():
         if app.registrars:
             yield f"enrolment: app {name}, accounts of {', '.join(app.registrars)}"
+        if app.plain_8599:
+            yield f"RFC 8599: app {name}, phones that never enrolled, of {', '.join(app.registrars)}"
         for service in _push_services(app):
             yield f"push: app {name}, {service}"
     yield f"data: {server.folders.data} (the key to its secrets: {server.folders.key_file})"

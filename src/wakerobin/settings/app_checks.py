@@ -32,6 +32,8 @@ def wrong_in_app(where: str, app: AppOptions) -> Iterator[str]:
             yield f"{where}.{key} = {value!r}: choose one of {', '.join(allowed)}"
     if not 400 <= app.decline_code <= 699:
         yield f"{where}.decline_code = {app.decline_code}: is no SIP refusal (400-699)"
+    if app.plain_8599 and not (app.registrars and (app.apns or app.fcm or app.webpush)):
+        yield f"{where}.plain_8599: needs registrars, and apns, fcm or webpush to push with"
     yield from _wrong_life(f"{where}.lifetime", app.lifetime)
     yield from _wrong_push(where, app)
 
