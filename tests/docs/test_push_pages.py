@@ -88,6 +88,8 @@ FCM_ROWS = {
         PushType.TARGETS_NEEDED,
     ],
     "missed call": [PushType.MISSED_CALL],
+    "message": [PushType.MESSAGE],
+    "mailbox": [PushType.MWI],
     "renewal, still reachable": [PushType.RENEW, PushType.STILL_REACHABLE],
     "verify": [PushType.VERIFY],
 }
@@ -99,7 +101,7 @@ def test_the_table_of_what_android_gets_is_the_one_that_is_sent() -> None:
     assert {type_ for types in FCM_ROWS.values() for type_ in types} == set(KINDS)
     for name, (priority, _, key) in rows.items():
         for type_ in FCM_ROWS[name]:
-            assert KINDS[type_].priority == priority.strip("`")
+            assert KINDS[type_].priority == priority.partition(",")[0].strip("`")
             assert KINDS[type_].collapse_key == key.strip("`–")
 
 
