@@ -31,6 +31,15 @@ LifetimeSeconds = Annotated[StrictInt, Field(ge=1, le=34_560_000)]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=255)]
 Token = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
 
+ContentType = Annotated[
+    str,
+    StringConstraints(
+        max_length=255,
+        pattern=r"^[A-Za-z0-9.+_-]+/[A-Za-z0-9.+_-]+( *; *[A-Za-z0-9_-]+=[A-Za-z0-9._-]+)*$",
+    ),
+]
+MessageId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
 Endpoint = Annotated[SecretStr, Field(min_length=1, max_length=1000)]
 SubscriptionKey = Annotated[SecretStr, Field(min_length=1, max_length=128)]
 
@@ -311,3 +320,20 @@ class DeclineFields(Fields):
 
     scope: Literal["this", "all"] | None = None
     reason: Literal["declined", "busy"] = "declined"
+
+
+class SendFields(Fields):
+    """`POST …/messages`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"to": "sip:ben@pbx.example", "body": "On my way", "message_id": "42"}]
+        }
+    )
+
+    to: Name = Field(description="A `sip:` URI, or a number or name of the account's own domain.")
+    body: str = Field(max_length=16_384)
+    content_type: ContentType | None = Field(default=None, description="By default plain text in UTF-8.")
+    message_id: MessageId | None = Field(
+        default=None, description="The app's own name for it: handed over again, it is not sent again."
+    )
