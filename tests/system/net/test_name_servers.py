@@ -108,7 +108,7 @@ async def test_where_one_server_is_silent_the_next_is_asked() -> None:
         assert silent.asked == []
 
 
-async def test_a_silent_server_costs_five_seconds_and_the_address_of_the_system_is_not_asked_for() -> None:
+async def test_a_silent_server_costs_no_more_than_five_seconds() -> None:
     async with name_server() as server:
         server.is_silent = True
         resolver = Resolver(ManualClock(), source_of([server.address]))
@@ -171,3 +171,20 @@ async def test_the_system_s_file_of_name_servers_is_read_again_when_it_changes(t
     assert await servers.answer(question) is None
     # Nobody listens there: that the file was read is seen by the time that this takes.
     assert asyncio.get_running_loop().time() - begun > 0.1
+
+
+@pytest.mark.parametrize("trouble", ["silence", "servfail", "gone"])
+async def test_while_dns_is_out_the_last_answer_serves_and_nobody_waits_long(trouble: str) -> None:
+    async with name_server() as server:
+        clock = ManualClock()
+        resolver = Resolver(clock, source_of([server.address]))
+        wanted = await resolver.locate(Destination("pbx.test"))
+        assert len(ordered(wanted)) == 3
+        clock.advance(2 * 3_600_000)
+        server.is_silent, server.is_failing = trouble == "silence", trouble == "servfail"
+        if trouble == "gone":
+            await server.stop()
+        async with asyncio.timeout(4):
+            assert await resolver.locate(Destination("pbx.test")) == wanted
+        server.is_silent = server.is_failing = False
+        await resolver.close()
