@@ -33,7 +33,7 @@ from wakerobin.texts.languages import ENGLISH, canonical
 from wakerobin.texts.loc_keys import every_key, every_private_key
 from wakerobin.texts.plurals import OTHER
 from wakerobin.texts.reading import read_folder
-from wakerobin.web.api import apps, calls, enrolment, receipts, registrations, selftests
+from wakerobin.web.api import apps, calls, enrolment, handover, receipts, registrations, selftests
 from wakerobin.web.problems import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +124,7 @@ def routes_table() -> str:
         apps.router,
         enrolment.router,
         registrations.router,
+        handover.router,
         selftests.router,
         receipts.router,
         calls.router,

@@ -20,6 +20,8 @@ ROUTES = {
     "PATCH /v1/push-registrations/{id}",
     "DELETE /v1/push-registrations/{id}",
     "POST /v1/push-registrations/{id}/renew",
+    "POST /v1/push-registrations/{id}/step-aside",
+    "POST /v1/push-registrations/{id}/return",
     "POST /v1/push-registrations/{id}/receipts",
     "POST /v1/push-registrations/{id}/test",
     "GET /v1/push-registrations/{id}/tests/{test_id}",
@@ -30,6 +32,12 @@ ROUTES = {
     "GET /v1/push-registrations/{id}/calls/{call_id}/timeline",
     "POST /v1/push-registrations/{id}/calls/{call_id}/progress",
     "POST /v1/push-registrations/{id}/calls/{call_id}/decline",
+    "GET /v1/push-registrations/{id}/messages",
+    "POST /v1/push-registrations/{id}/messages",
+    "GET /v1/push-registrations/{id}/messages/{message_id}",
+    "DELETE /v1/push-registrations/{id}/messages/{message_id}",
+    "GET /v1/push-registrations/{id}/messages/sent/{message_id}",
+    "GET /v1/push-registrations/{id}/mwi",
 }
 ENROLMENT = {
     "app",

@@ -22,6 +22,7 @@ _CAUSES = {
     "tapped-notice": "the user tapped the notice",
     "warning-extension": "the app answered the warning before it was shown",
     "service-worker": "the browser answered a push",
+    "background": "the app left the foreground",
     "call": "a call was answered or declined",
     "register": "the phone registered",
     "enrolled-again": "the app enrolled again",
@@ -193,6 +194,12 @@ def _until(prefix: str) -> Callable[[Details], str]:
     return sentence
 
 
+def _returned(details: Details) -> str:
+    if details.get("by") == "time":
+        return "The app has said nothing for too long; this server registers the account again."
+    return "The app gives its calls back; this server registers the account again."
+
+
 def _revived(details: Details) -> str:
     return _renewed(details).replace("Renewed", "Revived", 1)
 
@@ -260,6 +267,8 @@ _SENTENCES: dict[str, _Sentence] = {
     "unregistered": "The phone's binding was removed at the PBX.",
     "unregister-failed": _because("The binding could not be removed at the PBX"),
     "registered": "The account is registered at the PBX.",
+    "stepped-aside": "The app registers at the PBX itself; the binding of this server makes way.",
+    "returned": _returned,
     "binding-lost": _because("The account is not registered at the PBX any more"),
     "binding-back": "The account is registered at the PBX again.",
     "credentials-needed": _because("The PBX asks for new credentials; the app is asked for the password"),

@@ -290,6 +290,14 @@ class AppOptions:
         "push services (docs/rfc8599.md).",
     )
     trust_unchallenged: bool = _option(False, "Take a 2xx without a challenge as proof of the credentials.")
+    handover: str = _option(
+        "always",
+        "`always`: this server keeps every account registered; `alternate`: an app in the foreground may "
+        "register at the PBX itself meanwhile (docs/handover.md).",
+    )
+    handover_limit: Duration = _duration(
+        15 * MINUTE, "With `alternate`: after so long without a word from the app its binding is ours again."
+    )
     decline: str = _option("all", "What a decline stops: `all` phones or `this-phone`.")
     decline_code: int = _option(486, "What the PBX is told when the user declines.")
     texts: str = _option(

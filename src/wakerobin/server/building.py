@@ -30,6 +30,7 @@ from wakerobin.services.dispatch.transactions import Transactions
 from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.fleet import Fleet
 from wakerobin.services.guests import Guests
+from wakerobin.services.handover import Handover
 from wakerobin.services.lives import Lives
 from wakerobin.services.messages import MessageLimits, Messages
 from wakerobin.services.phones import Phones
@@ -79,6 +80,7 @@ class Rooms:
     front: Front
     access: Access
     enrolment: Enrolment
+    handover: Handover
     selftests: SelfTests
     texts: Texts
     pushing: PushServices
@@ -249,6 +251,14 @@ def build(ground: Ground) -> Rooms:
             lives=lives,
             endpoint_refusal=endpoint_refusal(destinations),
         ),
+        handover=Handover(
+            store=store,
+            clock=lives.clock,
+            timers=timers,
+            lives=lives,
+            bindings=fleet,
+            apps=options.apps,
+        ),
         selftests=SelfTests(
             store=store,
             clock=clock,
@@ -296,6 +306,7 @@ class _Joints:
         if self._rooms is not None:
             self._rooms.enrolment.proven(tx, registration, now)
 
+            self._rooms.handover.proven(tx, registration, now)
     def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         if self._rooms is not None:
             self._rooms.switchboard.phone_arrived(account_id, phone)

@@ -125,6 +125,7 @@ def _loops(rooms: Rooms, keyring: TokenKeyring) -> list[tuple[str, Coroutine[Any
     return [
         ("courier", rooms.courier.run()),
         ("fleet", rooms.fleet.run()),
+        ("handover", rooms.handover.run()),
         ("guests", rooms.guests.run()),
         ("messages", rooms.messages.run()),
         ("phones", rooms.phones.run()),

@@ -17,7 +17,7 @@ from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.web import health, metrics
 from wakerobin.web.admin import routes as admin
 from wakerobin.web.admin import tests
-from wakerobin.web.api import apps, calls, enrolment, receipts, registrations, selftests
+from wakerobin.web.api import apps, calls, enrolment, handover, messages, receipts, registrations, selftests
 from wakerobin.web.context import WebContext
 from wakerobin.web.health import StoreProbe
 from wakerobin.web.invalid import problem_of_invalid
@@ -42,9 +42,11 @@ def make_api(context: WebContext) -> FastAPI:
         apps.router,
         enrolment.router,
         registrations.router,
+        handover.router,
         selftests.router,
         receipts.router,
         calls.router,
+        messages.router,
     )
     app.add_middleware(Doors, options=context.options.http, is_ready=context.is_ready)
     app.add_middleware(Watch)

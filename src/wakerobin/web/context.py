@@ -16,7 +16,9 @@ from wakerobin.ports.texts import Texts
 from wakerobin.services.enrolment import Access, Enrolment
 from wakerobin.services.enrolment.importing import Importing
 from wakerobin.services.fleet import Fleet
+from wakerobin.services.handover import Handover
 from wakerobin.services.lives import Lives
+from wakerobin.services.messages import Messages
 from wakerobin.services.push_checks import PushChecks
 from wakerobin.services.selftest import SelfTests
 from wakerobin.services.switchboard import Switchboard
@@ -35,7 +37,9 @@ class WebContext:
     importing: Importing
     lives: Lives
     fleet: Fleet
+    handover: Handover
     switchboard: Switchboard
+    messages: Messages
     selftests: SelfTests
     texts: Texts
     webpush_key: Callable[[str], str]

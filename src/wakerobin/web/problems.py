@@ -42,9 +42,13 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "enrolment-closed": Kind(403, Action.CONTACT_OPERATOR, "No account can be enrolled for this app."),
     "tls-required": Kind(403, Action.FIX_REQUEST, "Secrets travel over HTTPS only."),
     "call-unknown": Kind(404, Action.NONE, "This push registration knows no such call."),
+    "message-unknown": Kind(404, Action.NONE, "This push registration knows no such message."),
     "test-unknown": Kind(404, Action.NONE, "This push registration knows no such test."),
     "call-over": Kind(409, Action.NONE, "The call rings no more."),
     "aor-conflict": Kind(409, Action.CONTACT_OPERATOR, "The address is held at another registrar."),
+    "handover-unavailable": Kind(
+        409, Action.NONE, "The binding of this push registration does not step aside."
+    ),
     "push-registration-expired": Kind(410, Action.ENROL_AGAIN, "The push registration has expired."),
     "push-registration-ended": Kind(410, Action.ENROL_AGAIN, "The push registration has ended."),
     "too-large": Kind(413, Action.FIX_REQUEST, "The request is larger than 16 KiB."),

@@ -24,6 +24,7 @@ from wakerobin.ports.options import AppOptions, LifetimeOptions, Options, SipOpt
 from wakerobin.ports.store import Transaction, Trial
 from wakerobin.services.dispatch.transactions import Transactions
 from wakerobin.services.fleet import Fleet, TrialResult
+from wakerobin.services.handover import Handover
 from wakerobin.services.lives import Lives
 from wakerobin.services.lives.context import policy_of
 from wakerobin.testing.clock import ManualClock
@@ -75,7 +76,13 @@ class World:
 
     def build(self) -> None:
         """Make a server on the store as it is."""
-        self.lives = Lives(self.store, self.clock, lambda _app: policy(), lambda _id: False)
+        self.lives = Lives(
+            self.store,
+            self.clock,
+            lambda _app: policy(),
+            lambda _id: False,
+            on_proven=lambda tx, registration, now: self.handover.proven(tx, registration, now),
+        )
         self.transactions = Transactions(self.us, self.clock, self.clock, self._entropy, SipTimers())
         self.us.receiver = self.transactions
         self.fleet = Fleet(
@@ -90,19 +97,29 @@ class World:
             self._entropy,
             b"the secret of this server",
         )
+        self.handover = Handover(
+            store=self.store,
+            clock=self.lives.clock,
+            timers=self.clock,
+            lives=self.lives,
+            bindings=self.fleet,
+            apps=self.options.apps,
+        )
         self.transactions.on_flow_closed = lambda flow, _reason: self.fleet.flow_closed(flow)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Let the fleet work."""
-        task = asyncio.create_task(self.fleet.run())
+        tasks = [asyncio.create_task(work) for work in (self.fleet.run(), self.handover.run())]
         await self.clock.settle()
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     def restart(self) -> None:
         """Go on with what the store has; nothing else survives."""

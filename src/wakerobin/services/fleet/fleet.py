@@ -117,6 +117,17 @@ class Fleet:
         if account is not None and account.proven and self._around.tasks is not None:
             self._refreshing.take_in(account)
 
+    def follow(self, account_id: int) -> asyncio.Future[None]:
+        """Do at once what the store says of an account's binding: keep it, or make way for the app's own.
+
+        Done when the PBX has been asked, whatever it said: `status` tells.
+        """
+        if self._around.tasks is None:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        return asyncio.shield(self._refreshing.follow(account_id))
+
     def status(self, account_id: int) -> BindingStatus:
         """Return where the binding of an account stands at this moment."""
         account = self.store.read(lambda tx: tx.accounts.get(account_id))
@@ -126,6 +137,8 @@ class Fleet:
         expires_at = self.granted_until(account_id) or 0
         if trouble is not None:
             return self._troubled(trouble, expires_at)
+        if account.state is BindingState.STEPPED_ASIDE:
+            return BindingStatus(account.state, account.state_since_at, expires_at=expires_at)
         row = self._roster.row(account_id)
         is_bound_once = row is not None and self._roster.bound_until[row] > 0
         state = account.state
@@ -246,6 +259,7 @@ class Fleet:
         counts = dict.fromkeys(BindingState, 0)
         for trouble in self._refreshing.troubles.values():
             counts[trouble.state] += 1
+        counts[BindingState.STEPPED_ASIDE] = len(self._refreshing.aside)
         counts[BindingState.REGISTERED] = len(self._roster) - sum(counts.values())
         for state, count in counts.items():
             metrics.BINDINGS.labels(state.value).set(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -42,6 +43,7 @@ from wakerobin.services.fleet.turns import Urgency
 from wakerobin.services.lives import Failure
 
 _STORE_RETRY_S = 30.0
+_MAKE_WAY_AGAIN_S = 10.0
 _MOST_LEFTOVERS = 4
 _LATELY_S = 86_400.0
 """A call in the last day: this phone is missed first."""
@@ -73,6 +75,10 @@ class Refreshing:
         self._losses: dict[int, Losses] = {}
         self._kept: dict[int, tuple[KeptNonce, ...]] = {}
         self._old_contacts: dict[int, str] = {}
+        self.aside: set[int] = set()
+        """Accounts whose binding makes way for the app's own."""
+        self._once_more: set[int] = set()
+        self._awaited: dict[int, asyncio.Future[None]] = {}
 
     def is_busy(self, account_id: int) -> bool:
         """Whether a conversation of this account is under way or waits for its turn."""
@@ -91,6 +97,21 @@ class Refreshing:
         """Let a row be bound out of turn."""
         self._roster.refresh[row] = 0
         self.ask(row, urgency)
+
+    def follow(self, account_id: int) -> asyncio.Future[None]:
+        """Do at once what the store says of an account: bind it, or make way. Done when that was tried."""
+        row, done = self._roster.row(account_id), self._awaited.get(account_id)
+        if done is None:
+            done = asyncio.get_running_loop().create_future()
+        if row is None:
+            done.set_result(None)
+            return done
+        self._awaited[account_id] = done
+        if self._roster.is_busy[row]:
+            self._once_more.add(account_id)  # what is under way does not know of it
+        else:
+            self.bind_now(row)
+        return done
 
     def recover(self, rows: Iterable[int]) -> None:
         """Bind rows again that have lost their binding together: first those that were called lately."""
@@ -147,6 +168,9 @@ class Refreshing:
         is_look = registrar.can_look and self.agenda.now() < self._roster.refresh[row]
         intent = Intent.LOOK if is_look else Intent.BIND
         errand = self._errand(row, account, credentials, intent)
+        if account.state is BindingState.STEPPED_ASIDE:
+            self._make_way(row, errand)
+            return
         old_contact = self._old_contacts.pop(account_id, "")
         if old_contact:
             self._remove_then_bind(row, errand, old_contact)
@@ -163,6 +187,27 @@ class Refreshing:
             kept=self._kept.get(account.id, ()),
             urgency=Urgency.RECOVERY if self._roster.is_busy[row] == Roster.RECOVERS else Urgency.ROUTINE,
         )
+
+    def _make_way(self, row: int, errand: Errand) -> None:
+        """Remove our Contact, and ours alone, for as long as the app registers at the PBX itself."""
+        account_id = errand.account.id
+        self.aside.add(account_id)
+        if not self._roster.bound_until[row]:  # an earlier run may have been stopped before it was removed
+            self._roster.bound_until[row] = self.agenda.now() + errand.registrar.expires_s
+
+        def removed(ending: Ending) -> None:
+            self._roster.cseq[row] = ending.cseq
+            is_open = isinstance(ending.outcome, ComeLater | Unreachable)
+            if is_open and self._roster.bound_until[row] > self.agenda.now():
+                self.agenda.put_in(row, _MAKE_WAY_AGAIN_S)
+            else:
+                self._roster.bound_until[row] = 0
+                self._roster.hop[row] = Roster.NO_HOP
+                _log.info("binding_stepped_aside", account=account_id)
+            self._forget_news(account_id)
+            self._idle(row)
+
+        self._cycles.start(replace(errand, intent=Intent.REMOVE), removed)
 
     def _converse(self, row: int, errand: Errand) -> None:
         self._cycles.start(errand, lambda ending: self._ended(row, errand, ending))
@@ -230,6 +275,7 @@ class Refreshing:
         assert ending.flow is not None
         assert ending.hop is not None
         registrar = self._registrars[self._roster.registrar[row]]
+        self.aside.discard(account.id)
         registrar.bound(outcome, ending.expires_s)
         registrar.is_by_stream = ending.flow.transport.is_reliable
         now, wall_s = self.agenda.now(), self._around.wall_s()
@@ -352,17 +398,29 @@ class Refreshing:
     def _idle(self, row: int) -> None:
         account_id = self._roster.account[row]
         self._roster.is_busy[row] = 0
+        if account_id in self._once_more:
+            self._once_more.discard(account_id)
+            self.bind_now(row)
+            return
+        done = self._awaited.pop(account_id, None)
+        if done is not None and not done.done():
+            done.set_result(None)
         self.on_idle(account_id)
 
     def _forget(self, row: int) -> None:
         account_id = self._roster.account[row]
         self._registrars[self._roster.registrar[row]].unreachable.discard(row)
         self._roster.remove(account_id)
+        self.aside.discard(account_id)
+        self._forget_news(account_id)
+        self._old_contacts.pop(account_id, None)
+
+    def _forget_news(self, account_id: int) -> None:
+        """Forget what was learnt of a binding that is no more."""
         self.troubles.pop(account_id, None)
         self.service_routes.pop(account_id, None)
         self._losses.pop(account_id, None)
         self._kept.pop(account_id, None)
-        self._old_contacts.pop(account_id, None)
 
 
 def _keep(kept: dict[int, tuple[T, ...]], account_id: int, values: tuple[T, ...]) -> None:

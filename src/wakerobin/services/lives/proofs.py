@@ -128,6 +128,8 @@ def change_state(
     account = tx.accounts.get(account_id)
     if account is None or (account.state, account.reason_code) == (state, code):
         return False
+    if account.state is BindingState.STEPPED_ASIDE:
+        return False  # what was under way when it made way says nothing any more
     tx.accounts.update(_in_state(account, state, code, reason, now))
     event = _event(account.state, state)
     for registration in tx.registrations.of_account(account_id):

@@ -69,6 +69,8 @@ async def enrol(
     if isinstance(enrolled, Refusal):
         metrics.ENROLMENTS.labels(outcome=enrolled.problem).inc()
         raise problem_of(enrolled)
+    if enrolled.registration.proven and context.handover.is_aside(enrolled.registration):
+        await context.handover.come_back(enrolled.registration, wait, "enrolled")
     metrics.ENROLMENTS.labels(outcome="new" if enrolled.is_new else "again").inc()
     standing = standing_of(context, enrolled.registration.id)
     if not enrolled.is_new:
