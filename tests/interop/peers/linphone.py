@@ -155,7 +155,11 @@ class Linphone:
     async def transfer(self, uri: str) -> None:
         """Send the other party elsewhere by REFER; return when it got there."""
         await self.command(f"call-transfer 1 {uri}")
-        await self.wait_message("NOTIFY", count=1)
+        await until(self._has_arrived, what=f"transfer by {self.name}")
+
+    def _has_arrived(self) -> bool:
+        bodies = [m.body for m in self.messages() if not m.sent and m.start_line.startswith("NOTIFY ")]
+        return any(body.startswith("SIP/2.0 2") for body in bodies)
 
     async def hang_up(self) -> None:
         """End the call."""
