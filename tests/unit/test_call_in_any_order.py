@@ -82,9 +82,6 @@ class AnyOrder(RuleBasedStateMachine):
         for number, place in tuple(course.ways.items()):
             course.registers(number, place)  # whoever was between two networks is back
         course.comes_to_rest()
-        for number, place in tuple(course.ways.items()):
-            course.registers(number, place)
-        course.comes_to_rest()
         assert len(course.finals) == 1
         assert course.one.is_finished
         assert course.one.deadline is None

@@ -54,8 +54,6 @@ class _Installation:
     can_wake: bool = False
     """Whether there is a push registration that a push can wake."""
     phone: PhoneFlow | None = None
-    recalled_on: PhoneFlow | None = None
-    """Where it last heard once more that the call is over."""
     is_pushed: bool = False
     """A push was handed over, or is on its way."""
     is_woken: bool = False
@@ -78,6 +76,10 @@ class IncomingCall:
         self._context = ResponseContext(breadth=forking.breadth_of(invite, policy.max_breadth), t1=policy.t1)
         self._installations: dict[str, _Installation] = {}
         self._by_key: dict[str, str] = {}
+        self._ways: dict[str, PhoneFlow] = {}
+        """Where each branch was last sent to."""
+        self._arrived: dict[str, PhoneFlow] = {}
+        """Where each installation was last heard of, by name."""
         self._keys = 0
         self._phone_rang = False
         self._has_rung_itself = False
@@ -122,7 +124,8 @@ class IncomingCall:
     def phone_arrived(self, phone: PhoneFlow, now: float) -> list[Effect]:
         """A phone of the account registered with us: it gets the call, unless it has it already."""
         known = self._installations.get(phone.installation)
-        recalls = self._recalls(known, phone)
+        self._arrived[phone.installation] = phone
+        recalls = self._recalls(phone)
         if self.state.is_over or self._context.is_closing:
             return recalls
         if known is not None:
@@ -146,7 +149,9 @@ class IncomingCall:
         if installation is not None and installation.key == key and not self.state.is_over:
             effects += self._progress(installation, response, now)
         if response.status not in DECLINED or self.state.is_over:
-            return effects + self._run(self._context.receive(key, response, now), now)
+            effects += self._run(self._context.receive(key, response, now), now)
+            where = self._arrived.get(self._by_key.get(key, ""))
+            return effects if where is None else [*effects, *self._recalls(where)]
         by = installation.registration_id if installation else 0
         if self._policy.decline_all:
             ends = self._context.decline(self._policy.decline_code, "Declined", now, key)
@@ -281,6 +286,7 @@ class IncomingCall:
         """Take up a branch of a snapshot whose phone answers; to be called before `resume`."""
         known = self._new_installation(kept["installation"], kept["registration"], key=kept["key"])
         known.phone, known.ring_ends = phone, self.began + kept["ends"]
+        self._ways[known.key] = phone
         known.is_pushed = True
         self._context.resume(known.key)
         self.state = CallState.OFFERED
@@ -324,6 +330,7 @@ class IncomingCall:
         None: that changes nothing. Else the branch is one of the call's from now on, under `key`.
         """
         known = self._installations.get(phone.installation)
+        self._ways[key] = self._arrived[phone.installation] = phone
         state = self._context.state(known.key) if known is not None else BranchState.WAITING
         is_decided = self._context.is_closing or (known is not None and known.is_done)
         if is_decided or state is BranchState.PROCEEDING:
@@ -355,18 +362,17 @@ class IncomingCall:
     def _follow(self, known: _Installation, phone: PhoneFlow) -> list[Effect]:
         if _is_same_way(known.phone, phone):
             return []
-        known.phone = phone
+        known.phone = self._ways[known.key] = phone
         return [Tell("phone-moved", {"to": str(phone.flow)}), Follow(known.key, phone), Save()]
 
-    def _recalls(self, known: _Installation | None, phone: PhoneFlow) -> list[Effect]:
+    def _recalls(self, phone: PhoneFlow) -> list[Effect]:
         """A phone has moved: what was cancelled on its older way may ring on yet."""
-        if known is None or _is_same_way(known.recalled_on or known.phone, phone):
-            return []
-        keys = [key for key, name in self._by_key.items() if name == known.name]
-        unanswered = [(key, self._context.unanswered_cancel(key)) for key in keys]
-        recalls: list[Effect] = [Recall(key, phone, reason) for key, reason in unanswered if reason]
-        if recalls:
-            known.recalled_on = phone
+        recalls: list[Effect] = []
+        for key, name in self._by_key.items():
+            reason = self._context.unanswered_cancel(key) if name == phone.installation else ""
+            if reason and not _is_same_way(self._ways.get(key), phone):
+                self._ways[key] = phone
+                recalls.append(Recall(key, phone, reason))
         return recalls
 
     def _offer(self, phone: PhoneFlow, now: float) -> list[Effect]:
@@ -386,7 +392,7 @@ class IncomingCall:
         breadth = self._context.call(known.key)
         if breadth == 0:
             return effects + self._run(self._context.close(known.key, 440, "Max-Breadth Exceeded", now), now)
-        known.phone = phone
+        known.phone = self._ways[known.key] = phone
         known.ring_ends = now + self._policy.ring_timeout
         self.state = CallState.OFFERED
         return [*effects, Offer(known.key, phone, breadth), Tell("offered", {"to": str(phone.flow)}), Save()]
