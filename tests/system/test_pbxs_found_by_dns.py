@@ -146,6 +146,18 @@ async def test_a_domain_that_leads_nowhere_is_said_so_and_tried_again(tmp_path: 
         )
 
 
+async def test_an_enrolment_may_name_what_dns_says_of_its_domain_and_nothing_else(tmp_path: Path) -> None:
+    async with town(tmp_path) as t:
+        t.publish()
+        named = {"registrar": f"two.pbx.test:{t.second.port}"}
+        answer = await t.world.api.enrol(t.world.fields(**named))
+        assert (answer.status, answer.json["binding"]["state"]) == (201, "registered")
+        assert holders(t) == [0, 1]
+        for registrar in (f"two.pbx.test:{t.first.port}", "three.pbx.test", f"[::1]:{t.second.port}"):
+            answer = await t.world.api.enrol(t.world.fields("ben", registrar=registrar))
+            assert answer.problem == "registrar-not-allowed", registrar
+
+
 async def test_dns_leads_to_no_address_that_the_operator_has_not_allowed(tmp_path: Path) -> None:
     async with town(tmp_path) as t:
         t.dns.zone = {

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from tests.contract.stores import account
+from wakerobin.core.sip.targets import Candidate, Destination, Target
 from wakerobin.core.values import Duration, Provider, Purpose, Secret, Transport
 from wakerobin.ports.options import ApnsOptions, AppOptions, LifetimeOptions
 from wakerobin.services.enrolment import EnrolRequest, Refusal, TargetRequest
 from wakerobin.services.enrolment.admission import (
+    Named,
+    asked_of_dns,
     conflicts,
     lifetime_of,
     normal_aor,
@@ -142,6 +145,43 @@ def test_anything_else_is_no_registrar(text: str) -> None:
 )
 def test_every_host_on_the_way_must_be_allowed(aor: str, registrar: str, proxy: str, expected: str) -> None:
     assert problem(refusal_of_registrar(APP, request(outbound_proxy=proxy), aor, registrar)) == expected
+
+
+SAID = (
+    Candidate(0, 1, "sip1.host.example", (Target("udp", "192.0.2.1", 5070, "pbx.example"),)),
+    Candidate(1, 1, "sip2.host.example", (Target("udp", "2001:db8::2", 5080, "pbx.example"),)),
+)
+
+
+@pytest.mark.parametrize(
+    ("registrar", "proxy", "expected"),
+    [
+        ("sip1.host.example", "", ""),
+        ("sip1.host.example:5070", "", ""),
+        ("192.0.2.1:5070", "sip:sip2.host.example:5080", ""),
+        ("[2001:db8::2]", "sip:SIP1.host.example;transport=udp", ""),
+        ("sip1.host.example:5071", "", "registrar-not-allowed"),
+        ("sip1.host.example:5080", "", "registrar-not-allowed"),
+        ("192.0.2.2:5070", "", "registrar-not-allowed"),
+        ("host.example", "", "registrar-not-allowed"),
+        ("", "sip:sip1.host.example:22", "registrar-not-allowed"),
+        ("", "sip:sip1.host.example@elsewhere.example", "registrar-not-allowed"),
+    ],
+)
+def test_hosts_that_dns_names_for_an_allowed_domain_are_allowed(
+    registrar: str, proxy: str, expected: str
+) -> None:
+    asked = request(outbound_proxy=proxy)
+    assert problem(refusal_of_registrar(APP, asked, "sip:a@pbx.example", registrar, SAID)) == expected
+    refused = problem(refusal_of_registrar(APP, asked, "sip:a@elsewhere.example", registrar, SAID))
+    assert refused == "registrar-not-allowed", "what DNS says of a domain that is not allowed allows nothing"
+
+
+def test_dns_is_asked_for_allowed_domains_alone() -> None:
+    mine = Named("sip:a@pbx.example", "sip1.host.example", Transport.TCP)
+    assert asked_of_dns(APP, mine) == Destination("pbx.example", None, "tcp")
+    assert asked_of_dns(APP, replace(mine, transport=None)) == Destination("pbx.example")
+    assert asked_of_dns(APP, replace(mine, aor="sip:a@elsewhere.example")) is None
 
 
 def test_an_app_without_registrars_enrols_nobody() -> None:

@@ -214,6 +214,8 @@ def build(ground: Ground) -> Rooms:
             live_flow_answer=options.sip.live_flow_answer,
         ),
         kept_for=lambda app: options.apps.get(app, AppOptions()).messages_kept,
+        subscribing=frozenset(name for name, app in options.apps.items() if app.mwi == "subscribe"),
+        silent=frozenset(name for name, app in options.apps.items() if app.mwi == "off"),
     )
     front = Front(
         store=store,
@@ -249,6 +251,7 @@ def build(ground: Ground) -> Rooms:
             key=key,
             fleet=fleet,
             lives=lives,
+            resolver=resolver,
             endpoint_refusal=endpoint_refusal(destinations),
         ),
         handover=Handover(
@@ -288,6 +291,7 @@ class _Joints:
         transactions.on_cancel = rooms.front.cancel
         transactions.on_ack = rooms.front.ack
         transactions.on_stray_response = self._stray_response
+        rooms.endpoint.tell_undelivered(transactions.undelivered)
         transactions.on_registrar = rooms.endpoint.pbx
         transactions.on_heard = rooms.phones.heard
         transactions.on_flow_closed = self._flow_closed
@@ -305,8 +309,8 @@ class _Joints:
     def proven(self, tx: Transaction, registration: PushRegistration, now: int) -> None:
         if self._rooms is not None:
             self._rooms.enrolment.proven(tx, registration, now)
-
             self._rooms.handover.proven(tx, registration, now)
+
     def phone_arrived(self, account_id: int, phone: PhoneFlow) -> None:
         if self._rooms is not None:
             self._rooms.switchboard.phone_arrived(account_id, phone)

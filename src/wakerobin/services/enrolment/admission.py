@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from wakerobin.core.addresses import matches_host, parse_address
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip import uri as sip_uri
+from wakerobin.core.sip.targets import Candidate, Destination
 from wakerobin.core.values import Account, Duration, Transport
 from wakerobin.ports.options import AppOptions
 from wakerobin.services.enrolment.requests import EnrolRequest, Refusal
 
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?\Z")
 _DEFAULT_PORT = 5060
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    host: str
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +69,25 @@ def normal_registrar(text: str) -> str | Refusal:
     return f"{_one_spelling(shape.group(1))}{port}"
 
 
-def refusal_of_registrar(app: AppOptions, request: EnrolRequest, aor: str, registrar: str) -> Refusal | None:
-    """Return why this app may not enrol at that registrar; every host on the way must be allowed."""
+def asked_of_dns(app: AppOptions, named: Named) -> Destination | None:
+    """Return what DNS is asked for the hosts of an allowed domain; None: this one is not allowed."""
+    domain = named.aor.rpartition("@")[2]
+    return Destination(domain, None, named.transport or "") if _is_listed(app, domain) else None
+
+
+def refusal_of_registrar(
+    app: AppOptions, request: EnrolRequest, aor: str, registrar: str, said: Iterable[Candidate] = ()
+) -> Refusal | None:
+    """Return why this app may not enrol at that registrar.
+
+    Every host on the way must be allowed by the operator, or be one that DNS says serves the domain
+    (`said`), at the port that it says.
+    """
     if not app.registrars:
         return Refusal("enrolment-closed", "the operator has allowed no registrar for this app")
-    hosts = [aor.rpartition("@")[2]]
+    places = [_Place(aor.rpartition("@")[2])]
     if registrar:
-        hosts.append(_host(registrar))
+        places.append(_place(registrar))
     if request.outbound_proxy:
         try:
             proxy = sip_uri.SipUri.parse(request.outbound_proxy)
@@ -75,11 +95,26 @@ def refusal_of_registrar(app: AppOptions, request: EnrolRequest, aor: str, regis
             return Refusal("invalid-field", "must be a SIP URI", "/outbound_proxy")
         if proxy.scheme != "sip":
             return Refusal("registrar-unusable", "only sip: is spoken to PBXs", "/outbound_proxy")
-        hosts.append(proxy.host)
-    for host in hosts:
-        if not any(matches_host(pattern, host.strip("[]")) for pattern in app.registrars):
+        places.append(_Place(proxy.host.lower(), proxy.port))
+    serving = set(_served(said))
+    for place in places:
+        if not _is_listed(app, place.host) and place not in serving:
             return Refusal("registrar-not-allowed", "ask the operator to allow this PBX for the app")
     return None
+
+
+def _is_listed(app: AppOptions, host: str) -> bool:
+    return any(matches_host(pattern, host.strip("[]")) for pattern in app.registrars)
+
+
+def _served(said: Iterable[Candidate]) -> Iterator[_Place]:
+    """Yield the places of a domain as an enrolment may name them: host or address, with port or without."""
+    for one in said:
+        for target in one.targets:
+            address = f"[{target.address}]" if ":" in target.address else target.address
+            for host in (one.host, address):
+                yield _Place(host)
+                yield _Place(host, target.port)
 
 
 def transport_of(text: str) -> Transport | Refusal | None:
@@ -122,7 +157,7 @@ def _one_spelling(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
-def _host(host_port: str) -> str:
+def _place(host_port: str) -> _Place:
     shape = _HOST_PORT.match(host_port)
     assert shape is not None
-    return shape.group(1)
+    return _Place(shape.group(1), int(shape.group(2)) if shape.group(2) else None)

@@ -20,6 +20,7 @@ from wakerobin.core.values import (
 )
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import AppOptions
+from wakerobin.ports.sip import Resolver
 from wakerobin.ports.store import Store, Transaction, Trial
 from wakerobin.services import story
 from wakerobin.services.enrolment import admission
@@ -77,6 +78,7 @@ class Enrolment:
         key: bytes,
         fleet: Fleet,
         lives: Lives,
+        resolver: Resolver,
         endpoint_refusal: EndpointRefusal,
     ) -> None:
         """`endpoint_refusal` says why the endpoint of a subscription may not be pushed to."""
@@ -86,6 +88,7 @@ class Enrolment:
         self._key = key
         self._fleet = fleet
         self._lives = lives
+        self._resolver = resolver
         self._maker = Maker(clock=clock, entropy=entropy, key=key, lives=lives)
         self._guesses = Guesses()
         self._endpoint_refusal = endpoint_refusal
@@ -96,9 +99,9 @@ class Enrolment:
         named = admission.named(request)
         if isinstance(named, Refusal):
             return named
-        refusal = admission.refusal_of_registrar(
-            app, request, named.aor, named.registrar
-        ) or refusal_of_targets(app, request.targets, self._endpoint_refusal)
+        refusal = await self._refusal_of_registrar(app, request, named) or refusal_of_targets(
+            app, request.targets, self._endpoint_refusal
+        )
         if refusal is not None:
             return refusal
         fresh = self._maker.account(request, named)
@@ -109,6 +112,18 @@ class Enrolment:
         if isinstance(stored, Refusal) or stored.registration.proven:
             return stored
         return await self._await_proof(stored, wait_s)
+
+    async def _refusal_of_registrar(
+        self, app: AppOptions, request: EnrolRequest, named: admission.Named
+    ) -> Refusal | None:
+        refusal = admission.refusal_of_registrar(app, request, named.aor, named.registrar)
+        if refusal is None or refusal.problem != "registrar-not-allowed":
+            return refusal
+        domain = admission.asked_of_dns(app, named)
+        if domain is None:
+            return refusal
+        said = await self._resolver.locate(domain)
+        return admission.refusal_of_registrar(app, request, named.aor, named.registrar, said)
 
     async def patch(
         self,
