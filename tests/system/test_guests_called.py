@@ -7,7 +7,7 @@ import pytest
 from tests.system.asking import at_pbx, request, stranger
 from tests.system.calls_world import DOMAIN, MINUTE, PBX, SECOND, US, World
 from tests.system.dialogs import came, in_dialog, replied, talking
-from tests.system.guests_world import RESOURCE, VOIP, arrived, guest_phone, sponsored, stored
+from tests.system.guests_world import RESOURCE, VOIP, arrived, guest_phone, sponsored, stored, told
 from wakerobin.core.call import CallPolicy
 from wakerobin.core.pushes import Accepted, PushType, Rejected, TargetGone
 from wakerobin.core.sip.header import NameAddr
@@ -205,6 +205,25 @@ async def test_a_phone_whose_apple_token_is_for_calls_only_is_woken_by_it() -> N
         assert world.pushes.sent[0].target.topic == "com.example.phone"
 
 
+async def test_the_story_of_a_guest_tells_of_its_calls() -> None:
+    world = sponsored()
+    async with world.running():
+        phone = await arrived(world, transport=Transport.TCP)
+        (guest,) = stored(world)
+        killed(world, phone)
+        await world.run_for(MINUTE)
+        call = world.pbx.call("alice")
+        await world.until(lambda: bool(world.pushes.sent))
+        await world.do(phone.register())
+        await world.until(lambda: bool(phone.calls))
+        phone.calls[0].decline(486)
+        await world.until(lambda: call.final != 0)
+        await world.run_for(SECOND)
+        events = told(world, guest)
+        wanted = ["invite", "push-sent", "push-accepted", "ringback", "phone-connected", "offered", "missed"]
+        assert [event for event in events if event in wanted] == wanted
+
+
 # Within the dialog
 
 
@@ -318,7 +337,9 @@ async def test_a_request_wakes_the_phone_in_silence_and_is_held_until_it_comes(m
         asker = at_pbx(world)
         asker.send(to_guest(world, method))
         await world.until(lambda: bool(world.pushes.sent))
-        assert [push.type for push in world.pushes.sent] == [PushType.RENEW]
+        # A message is shown to the user: an Android phone may be woken out of its deep sleep for it.
+        expected = PushType.MESSAGE if method == "MESSAGE" else PushType.RENEW
+        assert [push.type for push in world.pushes.sent] == [expected]
         assert not asker.responses
         await world.do(phone.register())
         await world.until(lambda: bool(asker.responses))

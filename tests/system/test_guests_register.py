@@ -92,6 +92,18 @@ async def test_two_phones_of_one_user_are_two_guests() -> None:
         assert len({contact.path for contact in world.pbx.contacts("alice")}) == 3
 
 
+async def test_a_user_has_so_many_phones_and_no_more() -> None:
+    world = sponsored()
+    world.pbx.rules.most_contacts = 100
+    async with world.running():
+        for number in range(22):
+            await arrived(world, f"{RESOURCE}{number}", address=f"203.0.113.{100 + number}", instance="")
+            await world.run_for(SECOND)
+        tokens = {one.targets[0].token.reveal() for one in stored(world)}
+        assert len(tokens) == 20
+        assert not {"dpZ0:APA91bF-x_Y0", "dpZ0:APA91bF-x_Y1"} & tokens
+
+
 async def test_a_phone_without_instance_is_known_by_its_resource() -> None:
     world = sponsored()
     async with world.running():

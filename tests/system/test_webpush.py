@@ -78,6 +78,18 @@ async def test_a_browser_reads_and_shows_every_push_that_it_gets(double: WebPush
         assert push.shown["navigate"] == "https://phone.example/"
 
 
+async def test_an_endpoint_that_came_without_keys_gets_an_empty_push(double: WebPushDouble) -> None:
+    """RFC 8599 section 12: there is no way to say more."""
+    one = to(double, double.subscribe("browser"), PushType.CALL)
+    bare = replace(one.target, token_kind="bare", p256dh="", auth=Secret(""))
+    async with sending(double.options()) as service:
+        assert await service.send(replace(one, target=bare), soon()) == Accepted()
+    (push,) = double.pushes
+    assert (push.octets, push.message) == (0, {})
+    assert push.headers["urgency"] == "high"
+    assert push.headers["authorization"].startswith("vapid t=")
+
+
 async def test_a_push_that_shows_nothing_never_leaves_for_a_browser_and_is_counted(
     double: WebPushDouble,
 ) -> None:

@@ -241,7 +241,7 @@ class WebPushDouble:
     ) -> tuple[int, dict[str, Any]]:
         if headers[":method"] != "POST":
             return 405, {}
-        if not self._has_good_headers(headers):
+        if not self._has_good_headers(headers, body):
             return 400, {}
         if not self._knows(headers.get("authorization", "")):
             return 403, {}
@@ -251,15 +251,17 @@ class WebPushDouble:
             return 410, {}
         if len(body) > self.most_octets:
             return 413, {}
+        if not body:
+            return 201, {}
         try:
             message = json.loads(decrypted(body, subscription.pair.private, subscription.auth))
         except (ValueError, InvalidTag, IndexError):
             return 400, {}
         return 201, message
 
-    def _has_good_headers(self, headers: dict[str, str]) -> bool:
+    def _has_good_headers(self, headers: dict[str, str], body: bytes) -> bool:
         return (
-            headers.get("content-encoding") == "aes128gcm"
+            headers.get("content-encoding") == ("aes128gcm" if body else None)
             and headers.get("ttl", "").isdecimal()
             and headers.get("urgency", "normal") in ("very-low", "low", "normal", "high")
             and re.fullmatch(r"[A-Za-z0-9_-]{1,32}", headers.get("topic", "x")) is not None

@@ -141,6 +141,7 @@ def test_the_environment_goes_before_the_file_and_a_flag_before_both(tmp_path: P
         ("[log]\nlevel = 'loud'", "choose one of debug, info, warning, error"),
         ("[store]\nmax_pages = -1", "store.max_pages"),
         ("[apps.a]\nenrolment_key = 'k'\ndecline_code = 200", "is no SIP refusal (400-699)"),
+        ("[apps.a]\nenrolment_key = 'k'\nplain_8599 = true", "apps.a.plain_8599: needs registrars"),
         ("[apps.a]\nenrolment_key = 3", "apps.a.enrolment_key: must be text"),
         ("[apps.a]\nenrolment_key = 'k'\n[apps.a.lifetime]\nwarnings = ['8d']", "apps.a.lifetime.warnings"),
         ("[apps.a]\nenrolment_key = 'k'\n[apps.a.lifetime]\nlifetime = '0s'", "apps.a.lifetime"),

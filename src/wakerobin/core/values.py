@@ -304,7 +304,8 @@ class PushTarget:
     environment: str = ""
     """APNs: `production` or `sandbox`; empty: the app's."""
     token_kind: str = ""
-    """FCM: `fid` for a Firebase installation id; empty: a registration token."""
+    """FCM: `fid` for a Firebase installation id; empty: a registration token. Web Push: `bare` for an
+    endpoint that came without keys (RFC 8599) and gets empty pushes."""
     p256dh: str = ""
     """Web Push and UnifiedPush: the public key of the subscription, base64url (RFC 8291); the token is the
     endpoint."""

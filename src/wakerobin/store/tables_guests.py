@@ -95,6 +95,7 @@ def _target_values(target: PushTarget) -> dict[str, Any]:
         "purposes": sorted(purpose.value for purpose in target.purposes),
         "token": target.token.reveal(),
         "topic": target.topic,
+        "token_kind": target.token_kind,
         "reported_at": target.reported_at,
     }
 
@@ -106,5 +107,6 @@ def _target(values: dict[str, Any]) -> PushTarget:
         purposes=frozenset(map(Purpose, values["purposes"])),
         token=Secret(values["token"]),
         topic=values["topic"],
+        token_kind=values["token_kind"],
         reported_at=values["reported_at"],
     )

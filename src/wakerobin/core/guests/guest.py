@@ -20,6 +20,9 @@ _SHARES = (1.0, 0.75, 0.5, 0.25, 0.1)
 
 _LONGEST_LEAD_MS = 15 * 60_000
 
+LONGEST_REST_MS = 3 * 24 * 3_600_000
+"""No phone is left longer without a REGISTER: our Path is signed, and old keys are understood for a week."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
@@ -66,11 +69,12 @@ def refreshes(guest: Guest) -> tuple[int, ...]:
     """
     if not guest.for_purpose(Purpose.NOTICE):
         return ()
-    granted = guest.expires_at - guest.registered_at
+    granted = min(guest.expires_at - guest.registered_at, LONGEST_REST_MS)
+    due_at = guest.registered_at + granted
     lead = min(max(granted // 5, REFRESH_LEAD_MS), _LONGEST_LEAD_MS, granted // 2)
     if guest.has_own_timer:
         lead = min(lead, REFRESH_LEAD_MS)  # its own REGISTER is due before that (sip.pnsreg)
-    return tuple(guest.expires_at - round(lead * share) for share in _SHARES)
+    return tuple(due_at - round(lead * share) for share in _SHARES)
 
 
 def steps_behind(guest: Guest, now: int) -> int:

@@ -7,7 +7,7 @@ nothing of them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.sip.uri import SipUri
@@ -17,6 +17,9 @@ LONGEST = 4096
 """Characters of a value: tokens are opaque, and no push service's is longer."""
 
 VOIP = "voip"
+BARE = "bare"
+"""A subscription without keys: nothing can be encrypted for it (section 12)."""
+
 _NAMES = ("pn-provider", "pn-param", "pn-prid", "pn-purr")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HEX = re.compile(r"[0-9A-Fa-f]{2,400}\Z")
@@ -92,7 +95,10 @@ def targets_at(offer: Offer, wish: PushWish, now: int) -> tuple[PushTarget, ...]
         case _:
             is_ours = not wish.param and wish.prid.reveal().startswith("https://")
             purposes = frozenset({Purpose.CALL})  # a browser may not be pushed without being shown something
-    return (_target(offer.provider, purposes, wish.prid.reveal(), "", now),) if is_ours else ()
+    if not is_ours:
+        return ()
+    target = _target(offer.provider, purposes, wish.prid.reveal(), "", now)
+    return (replace(target, token_kind=BARE) if offer.provider is Provider.WEBPUSH else target,)
 
 
 def _apns(offer: Offer, wish: PushWish, now: int) -> tuple[PushTarget, ...]:

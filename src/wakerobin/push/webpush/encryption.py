@@ -23,6 +23,9 @@ SALT_OCTETS: Final = 16
 MOST_PLAINTEXT: Final = 3993
 """A push service must take 4096 octets (RFC 8030 7.2); header, delimiter and tag of the record are 103."""
 
+BARE: Final = "bare"
+"""`token_kind` of a target that came without keys: it is sent nothing to read (RFC 8599 section 12)."""
+
 _POINT_OCTETS: Final = 65
 _AUTH_OCTETS: Final = 16
 _KEY_OCTETS: Final = 16

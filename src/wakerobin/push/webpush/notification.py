@@ -47,16 +47,18 @@ def shows_nothing(message: PushMessage) -> bool:
     return message.type in _SILENT or not _title(message)
 
 
-def headers(message: PushMessage, endpoint: Endpoint, authorization: str, now: int) -> Headers:
+def headers(
+    message: PushMessage, endpoint: Endpoint, authorization: str, now: int, *, has_body: bool = True
+) -> Headers:
     """Build the request's headers; `now` is epoch milliseconds, `authorization` the VAPID field."""
+    content = (("content-type", "application/octet-stream"), ("content-encoding", "aes128gcm"))
     fields = (
         (":method", "POST"),
         (":scheme", "https"),
         (":authority", endpoint.authority),
         (":path", endpoint.path),
         ("authorization", authorization),
-        ("content-type", "application/octet-stream"),
-        ("content-encoding", "aes128gcm"),
+        *(content if has_body else ()),
         ("ttl", str(ttl(message, now))),
         ("urgency", "low" if message.is_quiet else URGENCY.get(message.type, "normal")),
     )

@@ -32,7 +32,7 @@ from wakerobin.push.connection import (
 from wakerobin.push.reporting import line_reporter
 from wakerobin.push.sending import OnOutcome, Wish, outcome_of
 from wakerobin.push.webpush import notification
-from wakerobin.push.webpush.encryption import SALT_OCTETS, SubscriptionKeys, encrypt, padding
+from wakerobin.push.webpush.encryption import BARE, SALT_OCTETS, SubscriptionKeys, encrypt, padding
 from wakerobin.push.webpush.endpoint import Endpoint, read_endpoint
 from wakerobin.push.webpush.ephemeral import KeyPool
 from wakerobin.push.webpush.vapid import Vapid, VapidKey
@@ -106,6 +106,8 @@ class WebPushService:
         if isinstance(endpoint, str):
             _log.info("push_endpoint_refused", provider=self._provider.value, reason=endpoint)
             on_outcome(Rejected(BAD_ENDPOINT))
+        elif message.target.token_kind == BARE:
+            attempt.start(endpoint, None, b"")
         elif keys is None:
             on_outcome(TargetGone(BAD_KEYS))
         elif plaintext is None:
@@ -115,10 +117,21 @@ class WebPushService:
         return attempt
 
     def request(
-        self, message: PushMessage, endpoint: Endpoint, keys: SubscriptionKeys, plaintext: bytes, pad: int
+        self,
+        message: PushMessage,
+        endpoint: Endpoint,
+        keys: SubscriptionKeys | None,
+        plaintext: bytes,
+        pad: int,
     ) -> tuple[Headers, bytes]:
-        """Return headers and body of a push: encrypted for this once, with the token of the moment."""
+        """Return headers and body of a push: encrypted for this once, with the token of the moment.
+
+        Without keys nothing is said: the push is all that there is to it.
+        """
         authorization = self._vapid.authorization(endpoint.origin)
+        if keys is None:
+            now = self._around.clock.now()
+            return notification.headers(message, endpoint, authorization, now, has_body=False), b""
         headers = notification.headers(message, endpoint, authorization, self._around.clock.now())
         salt = self._around.entropy(SALT_OCTETS)
         return headers, encrypt(plaintext, keys, self._keys.take(), salt, pad)
@@ -163,13 +176,15 @@ class WebPushAttempt:
         self._pool: Pool | None = None
         self._request: Request | None = None
 
-    def start(self, endpoint: Endpoint, keys: SubscriptionKeys, plaintext: bytes) -> None:
-        """Encrypt and send it."""
+    def start(self, endpoint: Endpoint, keys: SubscriptionKeys | None, plaintext: bytes) -> None:
+        """Encrypt and send it; without keys, as it is: empty."""
         self._send(endpoint, keys, plaintext, is_first=True)
 
-    def _send(self, endpoint: Endpoint, keys: SubscriptionKeys, plaintext: bytes, *, is_first: bool) -> None:
+    def _send(
+        self, endpoint: Endpoint, keys: SubscriptionKeys | None, plaintext: bytes, *, is_first: bool
+    ) -> None:
         def on_done(result: Result) -> None:
-            may_try = is_first and not self._is_withdrawn
+            may_try = is_first and not self._is_withdrawn and keys is not None
             if may_try and isinstance(result, Answer) and is_too_large(result):
                 shorter = self._service.shorter(self._wish.message, plaintext)
                 if shorter is not None:

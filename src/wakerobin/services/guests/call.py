@@ -29,6 +29,8 @@ from wakerobin.core.story import readable
 from wakerobin.core.values import PhoneFlow, Purpose
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
+from wakerobin.ports.store import StoryRow, Transaction
+from wakerobin.services import story
 from wakerobin.services.guests.around import Around
 from wakerobin.services.guests.waking import Settled, Waking, public_name
 from wakerobin.services.relay.leg import loop_marked_branch
@@ -84,11 +86,13 @@ class GuestCall:
         self._pending: list[Effect] = []
         self._is_feeding = False
         self._is_told = False
+        self._rows: list[StoryRow] = []
 
     def start(self) -> None:
         """Offer it to the phone where that has a flow, and push where that may not be enough."""
         phone = self._around.flow_of(self.number)
-        self.tell("invite", source=str(self.transaction.flow))
+        caller = caller_of(self._onward)
+        self.tell("invite", caller=caller["name"] or caller["uri"], source=str(self.transaction.flow))
         can_wake = bool(self._guest.for_purpose(Purpose.CALL)) and not self._onward.has("replaces")
         woken = [self.number] if can_wake else []
         self._feed(self._machine.start([phone] if phone is not None else [], woken, self._now))
@@ -114,8 +118,11 @@ class GuestCall:
             transaction.respond(respond(request, 481))
 
     def tell(self, event: str, **details: object) -> None:
-        """Write down what happened."""
-        _log.info("guest_call", event=event, call_id=readable(self._onward.call_id), **details)
+        """Remember what happened; it is written down when the call is over."""
+        subject = story.of_guest(self.number)
+        self._rows.append(
+            StoryRow(subject=subject, at=self._around.clock.now(), event=event, details=dict(details))
+        )
 
     # Its own
 
@@ -171,8 +178,18 @@ class GuestCall:
                 self._respond(180, record_route=True)
             case Over(state):
                 metrics.GUEST_REQUESTS.labels(outcome=str(state)).inc()
+                self._around.start(self._write())
             case _:
                 self._perform_forking(effect)
+
+    async def _write(self) -> None:
+        rows, self._rows = self._rows, []
+
+        def write(tx: Transaction) -> None:
+            for row in rows:
+                tx.stories.add(row)
+
+        await self._around.store.transact(write)
 
     def _perform_forking(self, effect: Effect) -> None:
         match effect:

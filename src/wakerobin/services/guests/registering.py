@@ -40,6 +40,11 @@ ANSWER_WITHIN_S = 0.25
 PATIENCE_S = 25.0
 """How long a PBX has to answer: the phone, too, gives up after 32 s (timer F), and is to hear why."""
 
+MOST_OF_AOR = 20
+"""So many phones of one user are kept; beyond it the one that registered first has to go."""
+
+_COUNTED = frozenset({200, 400, 401, 403, 404, 407, 423, 480, 503, 504, 555})
+
 PATH_FLOW = 0
 """In a token: the way to a guest outside dialogs, as our Path says it."""
 
@@ -197,6 +202,9 @@ class Registering:
         event = "guest-registered" if going.known is None else "guest-refreshed"
 
         def keep(tx: Transaction) -> None:
+            others = [one for one in tx.guests.of_aor(guest.aor) if one.number != guest.number]
+            for one in sorted(others, key=lambda one: -one.registered_at)[MOST_OF_AOR - 1 :]:
+                tx.guests.remove(one.number)
             tx.guests.put(guest)
             details = {"provider": guest.targets[0].provider.value} if guest.targets else {}
             story.tell(tx, story.of_guest(guest.number), now, event, **details)
@@ -307,7 +315,9 @@ class Registering:
         self._answer(transaction, response)
 
     def _answer(self, transaction: ServerTransactionHandle, response: Message) -> None:
-        metrics.GUEST_REGISTERS.labels(status=str(response.status)).inc()
+        status = response.status
+        label = str(status) if status in _COUNTED else f"{status // 100}xx"
+        metrics.GUEST_REGISTERS.labels(status=label).inc()
         transaction.respond(response)
 
 

@@ -118,7 +118,8 @@ class GuestRequest:
             return
         self._is_pushed = True
         name = f"{self._onward.method} {self._onward.call_id} {self._onward.cseq.number}"
-        self._waking.in_silence(self._guest, name, self._pushed)
+        is_message = self._onward.method == "MESSAGE"
+        self._waking.in_silence(self._guest, name, self._pushed, is_message=is_message)
 
     def _pushed(self, settled: Settled) -> None:
         if not settled.is_accepted and self._handle is None:

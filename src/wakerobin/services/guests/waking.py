@@ -20,7 +20,7 @@ from wakerobin.core.pushes import (
     call_message,
     notice_payload,
 )
-from wakerobin.core.values import Purpose, PushTarget
+from wakerobin.core.values import Provider, Purpose, PushTarget
 from wakerobin.ports.store import Transaction
 from wakerobin.services import story
 from wakerobin.services.guests.around import Around
@@ -71,19 +71,24 @@ class Waking:
         ]
         self._wake(guest, Purpose.CALL, messages, expires_at, on_settled)
 
-    def in_silence(self, guest: Guest, name: str, on_settled: OnSettled) -> None:
-        """Wake a guest without a call: for another request, or to refresh; `name` is what it is for."""
+    def in_silence(self, guest: Guest, name: str, on_settled: OnSettled, *, is_message: bool = False) -> None:
+        """Wake a guest without a call: for another request, or to refresh; `name` is what it is for.
+
+        A message, which its user is shown, may wake an Android phone out of its deep sleep.
+        """
         expires_at = self._around.clock.now() + round(SILENT_FOR_S * 1000)
         messages = []
         for target in guest.for_purpose(Purpose.NOTICE):
             head = self._head(guest, target, name, expires_at)
+            is_urgent = is_message and target.provider is Provider.FCM
+            kind = PushType.MESSAGE if is_urgent else PushType.RENEW
             messages.append(
                 PushMessage(
-                    type=PushType.RENEW,
+                    type=kind,
                     id=head.id,
                     target=target,
                     app=guest.app,
-                    payload=notice_payload(PushType.RENEW, head),
+                    payload=notice_payload(kind, head),
                     expires_at=expires_at,
                 )
             )
