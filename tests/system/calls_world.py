@@ -130,6 +130,7 @@ class World:
         self.timers = Mortal(self.clock)
         self.call_policy = call or CallPolicy()
         self.message_limits = MessageLimits()
+        self.subscribing: frozenset[str] = frozenset()
         self.wire = Wire()
         self.names = Names(self.clock, {DOMAIN: [PBX[0]]})
         self.store = MemoryStore()
@@ -243,6 +244,7 @@ class World:
             secret=KEY,
             limits=self.message_limits,
             kept_for=lambda _app: AppOptions().messages_kept,
+            subscribing=self.subscribing,
         )
         self.front = Front(
             store=self.store,

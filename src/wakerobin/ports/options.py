@@ -310,6 +310,11 @@ class AppOptions:
         "What push services see of a call or notice: `full`, `none` (only that there is one) or `encrypted` "
         "(the app has the key).",
     )
+    mwi: str = _option(
+        "unsolicited",
+        "The mailbox: `unsolicited` (the PBX tells of it by itself), `subscribe` (it has to be asked), or "
+        "`off` (nothing is pushed of it).",
+    )
     messages_kept: Duration = _duration(14 * DAY, "How long a text message waits for a phone or its app.")
     lifetime: LifetimeOptions = _table(LifetimeOptions, "See [apps.NAME.lifetime].")
     apns: ApnsOptions | None = _option(None, "See [apps.NAME.apns].")

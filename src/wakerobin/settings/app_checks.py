@@ -18,6 +18,7 @@ from wakerobin.ports.options import (
 
 _CHOICES = {
     "decline": ("all", "this-phone"),
+    "mwi": ("unsolicited", "subscribe", "off"),
     "push_privacy": ("full", "none", "encrypted"),
 }
 

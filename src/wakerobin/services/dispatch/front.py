@@ -79,6 +79,12 @@ class MessageDesk(Protocol):
         """Take a NOTIFY about the mailbox. Raises SipSyntaxError for what is no summary."""
         ...
 
+    def notified(
+        self, transaction: ServerTransactionHandle, is_from_pbx: Callable[[Account, Flow], bool]
+    ) -> bool:
+        """Take a NOTIFY of a subscription of ours. False: it is none."""
+        ...
+
 
 class GuestDesk(Protocol):
     """What the front door needs of those who serve phones that have not enrolled."""
@@ -216,6 +222,8 @@ class Front:
         self, transaction: ServerTransactionHandle, onward: Message, taken: list[SipUri]
     ) -> None:
         if self._guests.early_request(transaction) or self._relay.in_dialog(transaction, onward, taken):
+            return
+        if self._messages.notified(transaction, self._fleet.is_from_pbx):
             return
         if not self._switchboard.early_request(transaction):
             self._blame(transaction)

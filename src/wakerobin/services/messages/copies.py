@@ -30,6 +30,9 @@ def for_phone(request: Message, phone: PhoneFlow) -> Message:
     """
     onward = _without_its_way(request)
     onward.uri = phone.contact_uri
+    to = onward.to
+    if to.tag is not None:  # of a subscription of ours, which is none of the phone's
+        onward.set("To", f"<{to.uri}>")
     onward.add("Max-Forwards", str(MAX_FORWARDS))
     put_routes(onward, phone.path)
     return onward

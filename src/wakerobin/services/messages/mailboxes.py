@@ -24,10 +24,11 @@ _log = log.get("messages")
 
 
 class Mailboxes:
-    """Knows the mailbox of each account as its PBX said it last."""
+    """Knows the mailbox of each account as its PBX said it last. `silent`: apps that are not pushed."""
 
-    def __init__(self, around: Around) -> None:
+    def __init__(self, around: Around, silent: frozenset[str]) -> None:
         self._around = around
+        self._silent = silent
 
     def receive(self, transaction: ServerTransactionHandle, account: Account) -> None:
         """Take a NOTIFY about an account's mailbox. Raises SipSyntaxError for what is no summary."""
@@ -70,7 +71,7 @@ class Mailboxes:
         if before is not None and not is_change(before, mailbox) and before.urgent == mailbox.urgent:
             return
         tx.mailboxes.put(account.id, mailbox, changes + 1)
-        if not is_change(before, mailbox):
+        if not is_change(before, mailbox) or account.app in self._silent:
             return
         is_quiet = not is_news(before, mailbox)
         for registration, life in living(tx, account.id):

@@ -18,11 +18,16 @@ from wakerobin.services.messages.fetching import Fetching
 from wakerobin.services.messages.mailboxes import Mailboxes
 from wakerobin.services.messages.receiving import Receiving
 from wakerobin.services.messages.sending import Sending
+from wakerobin.services.messages.subscriptions import Subscriptions
 from wakerobin.services.messages.values import Around, MessageLimits, PhonesOf, guarded
 
 
 class Messages:
-    """Takes what the PBX sends, and hands it to phones and apps. Works while `run` runs."""
+    """Takes what the PBX sends, and hands it to phones and apps. Works while `run` runs.
+
+    `subscribing` are the apps for whose accounts the PBX is asked about the mailbox, `silent` those for which
+    nothing is pushed of it.
+    """
 
     def __init__(  # noqa: PLR0913 - the ports of a service; all of them named
         self,
@@ -37,6 +42,8 @@ class Messages:
         secret: bytes,
         limits: MessageLimits,
         kept_for: Callable[[str], Duration],
+        subscribing: frozenset[str] = frozenset(),
+        silent: frozenset[str] = frozenset(),
     ) -> None:
         self._tasks: asyncio.TaskGroup | None = None
         around = Around(
@@ -53,7 +60,10 @@ class Messages:
         )
         self._deliveries = Deliveries(around)
         self._receiving = Receiving(around, self._deliveries, kept_for)
-        self._mailboxes = Mailboxes(around)
+        self._mailboxes = Mailboxes(around, silent)
+        self._subscriptions = Subscriptions(
+            around, self._mailboxes, subscribing.__contains__, some=bool(subscribing)
+        )
         self.fetching = Fetching(around, self._deliveries)
         """What the API asks."""
         self.sending = Sending(around)
@@ -66,10 +76,12 @@ class Messages:
             try:
                 self._deliveries.load()
                 self.sending.resume()
+                self._subscriptions.start()
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
                 self.sending.stop()
+                self._subscriptions.stop()
 
     def message(self, transaction: ServerTransactionHandle, account: Account) -> bool:
         """Take a MESSAGE from the PBX. False: there is nobody to keep it for; others may have it."""
@@ -78,6 +90,12 @@ class Messages:
     def mailbox(self, transaction: ServerTransactionHandle, account: Account) -> None:
         """Take a NOTIFY about the mailbox. Raises SipSyntaxError for what is no summary."""
         self._mailboxes.receive(transaction, account)
+
+    def notified(
+        self, transaction: ServerTransactionHandle, is_from_pbx: Callable[[Account, Flow], bool]
+    ) -> bool:
+        """Take a NOTIFY of a subscription of ours. False: it is none. Raises SipSyntaxError."""
+        return self._subscriptions.notified(transaction, is_from_pbx)
 
     def mailbox_of(self, account_id: int) -> Mailbox | None:
         """Return what the PBX said last of the mailbox of an account."""

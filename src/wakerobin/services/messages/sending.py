@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from wakerobin import log, metrics
 from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
-from wakerobin.core.ids import keyed_hash
+from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import MAX_FORWARDS
 from wakerobin.core.sip.uri import SipUri
@@ -62,6 +62,10 @@ class Sending:
         if kept:
             self._send(message)
         return HandOver.TAKEN
+
+    def new_id(self) -> str:
+        """Return a name for a message whose app gave it none."""
+        return uuid_from(self._around.entropy(16))
 
     def state(self, registration: PushRegistration, message_id: str) -> SentMessage | None:
         """Return how far a message has come; None where none of this name was handed over."""
