@@ -8,6 +8,7 @@ from tests.interop.matrix.cells import Cell, Transfer
 from tests.interop.matrix.stage import Stage
 from tests.interop.peers.lab import Lab
 from tests.interop.peers.softphone import Softphone
+from tests.interop.peers.wire import Message
 
 
 async def travel(stage: Stage, lab: Lab, cell: Cell) -> None:
@@ -35,8 +36,23 @@ async def travel(stage: Stage, lab: Lab, cell: Cell) -> None:
     await caller.hang_up()
     await phone.wait_idle()
     assert await stage.outcome(one) == "cancelled"
-    calls = {message.call_id for message in phone.messages() if message.start_line.startswith("INVITE ")}
-    assert len(calls) == 2
+    calls = [one for one in phone.messages() if one.start_line.startswith("INVITE ") and not one.sent]
+    assert len({one.call_id for one in calls}) == 2
+
+    await phone.dial(f"sip:{cell.caller}@pbx.test")
+    await caller.wait_ringing()
+    await caller.answer()
+    await phone.wait_established()
+    await caller.wait_established()
+    await phone.hang_up()
+    await phone.wait_idle()
+    await caller.wait_idle()
+    assert any(is_challenge(one) for one in phone.messages()), "the PBX asked who calls"
+
+
+def is_challenge(message: Message) -> bool:
+    """Whether it is a PBX's answer to an INVITE without credentials."""
+    return message.status in (401, 407) and message.method == "INVITE" and not message.sent
 
 
 async def _answered(phone: Softphone, caller: Softphone) -> None:

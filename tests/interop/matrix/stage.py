@@ -125,10 +125,12 @@ async def a_stage(lab: Lab, name: str) -> Stage:
         pbxs["MD5"] = await lab.start(asterisk)
     else:
         # It asks for one digest only.
-        pbxs["MD5"] = await lab.start(
-            Kamailio(ip, port, _users(name), certificate=certificate, websocket=True)
-        )
-        pbxs["SHA-256"] = await lab.start(Kamailio(*lab.place(), _users(name, "SHA-256"), sha256=True))
+        users = {digest: _users(name, digest) for digest in ("MD5", "SHA-256")}
+        strong = Kamailio(*lab.place(), users["SHA-256"], sha256=True)
+        for kamailio in (Kamailio(ip, port, users["MD5"], certificate=certificate, websocket=True), strong):
+            await lab.start(kamailio)
+            await kamailio.option("invite_auth", 1)
+            pbxs["SHA-256" if kamailio is strong else "MD5"] = kamailio
     pns = await lab.start(PushEnd(lab.folder("pns"), lab.place()[0]))
     server, shown = await _server(lab, pns, [one.ip for one in pbxs.values()])
     return Stage(lab, pbxs, pns, server, shown)
