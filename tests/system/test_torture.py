@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from tests.system.served import World, serving
-from tests.system.torture import CASES, RFC_4475, RFC_5118, Case
+from tests.system.torture import RFC_4475, Case
+from tests.system.torture_ipv6 import RFC_5118
 from wakerobin import metrics
 
 HOST = "127.84.0.1"
+CASES = RFC_4475 + RFC_5118
 NAMES_4475 = [
     "wsinv",
     "intmeth",
