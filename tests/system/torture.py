@@ -14,7 +14,6 @@ SDP = (
     "v=0\r\no=lena 7 7 IN IP4 198.51.100.4\r\ns=-\r\nc=IN IP4 198.51.100.4\r\nt=0 0\r\n"
     "m=audio 49170 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
 )
-_
 
 
 @dataclass(frozen=True, slots=True)

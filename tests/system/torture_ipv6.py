@@ -69,7 +69,7 @@ RFC_5118 = (
     Case(
         "ipv6-in-sdp",
         "4.6",
-        invite(content=__SDP6, uri="sip:user@[2001:db8::10]", Via=_via6()),
+        invite(content=_SDP6, uri="sip:user@[2001:db8::10]", Via=_via6()),
         STRANGER,
         READ,
     ),
@@ -99,7 +99,7 @@ RFC_5118 = (
         invite(
             Via="SIP/2.0/UDP [::ffff:192.0.2.10]:19823;rport;branch=z9hG4bKbh19",
             Contact='"T. desk phone" <sip:ted@[::ffff:192.0.2.2]>',
-            content=__SDP6.replace("2001:db8:77::4", "::ffff:192.0.2.2"),
+            content=_SDP6.replace("2001:db8:77::4", "::ffff:192.0.2.2"),
         ),
         STRANGER,
         READ,
