@@ -15,7 +15,7 @@ from wakerobin.core.guests import Guest
 from wakerobin.core.values import Provider, Purpose, PushTarget, Secret
 from wakerobin.ports.store import Store
 
-TOKEN = "an:opaque token of a guest"
+TOKEN = "an:opaque-token-of-a-guest"
 HOUR = 3_600_000
 
 
@@ -45,7 +45,7 @@ def guest(number: int = 2**48 + 1, **changes: Any) -> Guest:
         "app": "phone",
         "aor": "sip:anna@pbx.example",
         "instance": "urn:uuid:1",
-        "contact_uri": "sip:anna@10.0.0.1:5071;pn-provider=fcm;pn-prid=x",
+        "contact_uri": f"sip:anna@10.0.0.1:5071;pn-provider=fcm;pn-prid={TOKEN}",
         "registrar": "sip:pbx.example",
         "pbx": "192.0.2.1",
         "targets": (target,),

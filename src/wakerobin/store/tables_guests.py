@@ -28,8 +28,9 @@ class GuestTable:
         return [self._guest(row) for row in self._session.all(_GUESTS["of_aor"], aor=aor)]
 
     def put(self, guest: Guest) -> None:
-        targets = {"targets": [_target_values(target) for target in guest.targets]}
-        plain = to_json(targets).encode()
+        # The Contact has the token too.
+        secret = {"contact": guest.contact_uri, "targets": [_target_values(one) for one in guest.targets]}
+        plain = to_json(secret).encode()
         values = {
             "number": guest.number,
             "app": guest.app,
@@ -38,7 +39,6 @@ class GuestTable:
             "said": to_json(
                 {
                     "instance": guest.instance,
-                    "contact": guest.contact_uri,
                     "registrar": guest.registrar,
                     "pbx": guest.pbx,
                     "has_own_timer": guest.has_own_timer,
@@ -74,7 +74,7 @@ class GuestTable:
             app=app,
             aor=aor,
             instance=said["instance"],
-            contact_uri=said["contact"],
+            contact_uri=secret["contact"],
             registrar=said["registrar"],
             pbx=said["pbx"],
             targets=tuple(map(_target, secret["targets"])),

@@ -174,8 +174,10 @@ class GuestCall:
                 self._branches.pop(key).handle.abandon()
             case Repeat(key):
                 self._branches[key].handle.repeat()
-            case Ring():
+            case Ring(is_first):
                 self._respond(180, record_route=True)
+                if is_first:
+                    self.tell("ringback")
             case Over(state):
                 metrics.GUEST_REQUESTS.labels(outcome=str(state)).inc()
                 self._around.start(self._write())

@@ -249,7 +249,7 @@ CREATE TABLE guest (
   number INTEGER PRIMARY KEY,
   app TEXT NOT NULL,
   aor TEXT NOT NULL,
-  sealed BLOB NOT NULL, -- JSON: where it is pushed
+  sealed BLOB NOT NULL, -- JSON: its Contact, and where it is pushed
   said TEXT NOT NULL, -- JSON: what its REGISTER and the PBX said
   registered_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
