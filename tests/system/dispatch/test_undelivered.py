@@ -14,9 +14,12 @@ def on_wire(network: Network, method: str) -> bytes:
     return network.sent(method)[-1].encode()
 
 
-def test_a_register_fails_at_once_and_once(network: Network, alice: Side, clock: ManualClock) -> None:
-    asked, _ = ask(alice, request("REGISTER"))
-    quoted = on_wire(network, "REGISTER")[:200]
+@pytest.mark.parametrize("method", ["REGISTER", "OPTIONS"])
+def test_what_pbxs_are_asked_fails_at_once_and_once(
+    network: Network, alice: Side, clock: ManualClock, method: str
+) -> None:
+    asked, _ = ask(alice, request(method))
+    quoted = on_wire(network, method)[:200]
     alice.transactions.undelivered(quoted, REASON)
     alice.transactions.undelivered(quoted, REASON)
     assert asked.failures == [], "never from within"
@@ -28,7 +31,7 @@ def test_a_register_fails_at_once_and_once(network: Network, alice: Side, clock:
     assert alice.transactions.alive == (0, 0)
 
 
-@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "BYE"])
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "BYE"])
 def test_nothing_else_fails_by_icmp(network: Network, alice: Side, clock: ManualClock, method: str) -> None:
     asked, _ = ask(alice, request(method))
     alice.transactions.undelivered(on_wire(network, method), REASON)

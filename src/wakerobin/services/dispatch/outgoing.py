@@ -14,7 +14,7 @@ from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import OnFailure, OnResponse
 from wakerobin.services.dispatch.running import Running, Shared, guarded
 
-_REGISTER = re.compile(rb"REGISTER [^\r\n]{1,300}\r\nVia: [^\r\n]{1,200};branch=([0-9A-Za-z]{8,100})")
+_QUOTED = re.compile(rb"(REGISTER|OPTIONS) [^\r\n]{1,300}\r\nVia: [^\r\n]{1,200};branch=([0-9A-Za-z]{8,100})")
 
 _ALIVE = metrics.Tally(metrics.SIP_TRANSACTIONS.labels("client"))
 _TIMED_OUT = metrics.SIP_UNANSWERED.labels("timeout")
@@ -38,6 +38,7 @@ class OutgoingRequest(Running):
         "_transaction",
         "_why",
         "flow",
+        "heard_on",
         "key",
     )
 
@@ -53,7 +54,7 @@ class OutgoingRequest(Running):
         self._transaction = kind(request, reliable=flow.transport.is_reliable, timers=table.shared.values)
         super().__init__(table.shared, self._transaction)
         self.key = client_key(request)
-        self.flow = flow
+        self.flow = self.heard_on = flow
         self._table = table
         self._on_response = on_response
         self._on_failure = on_failure
@@ -223,12 +224,13 @@ class OutgoingRequests:
         _ALIVE.count += 1
         return one
 
-    def take(self, response: Message) -> bool:
+    def take(self, response: Message, flow: Flow) -> bool:
         """Give a response to its transaction. False: there is none."""
         key = client_key(response)
         one = self._by_key.get(key)
         if one is None:
             return key in self._absorbed
+        one.heard_on = flow
         one.receive(response)
         return True
 
@@ -255,9 +257,11 @@ class OutgoingRequests:
             self._sweeping = self.shared.timers.call_at(self._until[0][0], self._sweep)
 
     def undelivered(self, quoted: bytes, reason: str) -> None:
-        """Fail the REGISTER of which these are the first octets, if it is still under way."""
-        begun = _REGISTER.match(quoted)
-        one = self._by_key.get(f"REGISTER {begun[1].decode().lower()}") if begun is not None else None
+        """Fail the REGISTER or OPTIONS of which these are the first octets, if it is still under way."""
+        begun = _QUOTED.match(quoted)
+        if begun is None:
+            return
+        one = self._by_key.get(f"{begun[1].decode()} {begun[2].decode().lower()}")
         if one is not None:
             one.fail_soon(reason)
 

@@ -134,7 +134,7 @@ class Transactions:
         guarded(self.on_heard, flow)
         if message.is_request:
             self._receive_request(message, flow)
-        elif self._outgoing.take(message):
+        elif self._outgoing.take(message, flow):
             if 200 <= message.status < 300 and message.cseq.method == "REGISTER":
                 guarded(self.on_registrar, flow)
         else:
@@ -153,8 +153,8 @@ class Transactions:
     def undelivered(self, quoted: bytes, reason: str) -> None:
         """Take what ICMP quotes of a datagram that did not arrive (18.4).
 
-        That fails a REGISTER: there is another target, or there will be. A phone whose socket is gone is
-        asleep, and is woken as it is; and only who sees our requests knows their branch.
+        That fails what PBXs are asked: there is another target, or there will be. A phone whose socket is
+        gone is asleep, and is woken as it is. And only who sees our requests knows their branch.
         """
         self._outgoing.undelivered(quoted, reason)
 
