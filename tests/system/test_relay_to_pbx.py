@@ -209,3 +209,18 @@ async def test_a_flood_within_a_dialog_is_slowed_and_its_bye_is_not() -> None:
         assert got.count(503) == 80 - got.count(200)
         slowed = next(one for one in at_phone.responses if one.status == 503)
         assert slowed.get("retry-after") == "1"
+
+
+async def test_a_pbx_that_is_silent_is_not_told_to_the_phone_as_a_phone_that_is_away() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        _, at_phone = await talking(world, phone)
+        world.wire.drops = lambda flow, _data: flow.remote == PBX
+        for method in ("INVITE", "BYE"):
+            at_phone.request(method)
+        await world.until(lambda: len(at_phone.responses) >= 2 and at_phone.responses[-1].status >= 200)
+        finals = {one.cseq.method: one for one in at_phone.responses if one.status >= 200}
+        assert {method: one.status for method, one in finals.items()} == {"INVITE": 500}
+        assert finals["INVITE"].get("retry-after") == "5"

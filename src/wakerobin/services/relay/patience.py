@@ -49,10 +49,11 @@ def patience(method: str) -> Patience:
     return _OF.get(method, _OTHERS)
 
 
-def unanswered(method: str, *, is_in_dialog: bool) -> Answer:
+def unanswered(method: str, *, is_in_dialog: bool, is_to_phone: bool) -> Answer:
     """Return what is said where a request went out and no final response came."""
     if is_in_dialog:
-        return Answer(480, _AWAY) if method == "BYE" else Answer(500, "No answer", RETRY_AFTER_S)
+        is_farewell = method == "BYE" and is_to_phone
+        return Answer(480, _AWAY) if is_farewell else Answer(500, "No answer", RETRY_AFTER_S)
     # RFC 4320 4.2: 408 is for an INVITE only.
     return Answer(408 if method == "INVITE" else 504, "No answer")
 

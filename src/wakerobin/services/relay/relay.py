@@ -280,7 +280,8 @@ class Relay:
         if not was_sent and leg.destination is not None and not leg.has_answer:
             self._wait(leg)  # its connection broke; the phone may come back by itself
         elif was_sent or leg.destination is not None:
-            leg.end(unanswered(leg.method, is_in_dialog=leg.is_in_dialog))
+            is_to_phone = leg.destination is not None
+            leg.end(unanswered(leg.method, is_in_dialog=leg.is_in_dialog, is_to_phone=is_to_phone))
             self._leave_bye(leg)
         else:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
