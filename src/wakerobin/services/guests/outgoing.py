@@ -117,6 +117,6 @@ class Outgoing:
 
 def _failed(leg: Leg, reason: str) -> None:
     if reason == "timeout":
-        leg.end(unanswered(leg.method, is_in_dialog=False))
+        leg.end(unanswered(leg.method, is_in_dialog=False, is_to_phone=False))
     else:
         leg.end(unreachable(is_in_dialog=False))

@@ -45,6 +45,8 @@ class GuestRequest:
         self._phone: PhoneFlow | None = None
         self._handle: ClientTransactionHandle | None = None
         self._is_pushed = False
+        self._refusal = ""
+        """Why no push wakes it."""
         self._is_over = False
         self._timers: list[Timer] = []
 
@@ -108,10 +110,10 @@ class GuestRequest:
         if self._phone is not phone:
             return
         self._handle = None
-        if self._can_wake:
-            self._push()
+        if not self._can_wake or self._refusal:
+            self._end(480, self._refusal or "The phone has no connection now")
         else:
-            self._end(480, "The phone has no connection now")
+            self._push()
 
     def _push(self) -> None:
         if self._is_over or self._is_pushed:
@@ -122,8 +124,11 @@ class GuestRequest:
         self._waking.in_silence(self._guest, name, self._pushed, is_message=is_message)
 
     def _pushed(self, settled: Settled) -> None:
-        if not settled.is_accepted and self._handle is None:
-            self._end(480, f"The phone cannot be woken: {settled.reason}")
+        if settled.is_accepted:
+            return
+        self._refusal = f"The phone cannot be woken: {settled.reason}"
+        if self._handle is None:
+            self._end(480, self._refusal)
 
     def _too_late(self) -> None:
         self._end(480, "The phone did not come in time")
