@@ -267,6 +267,11 @@ _SENTENCES: dict[str, _Sentence] = {
     "unregistered": "The phone's binding was removed at the PBX.",
     "unregister-failed": _because("The binding could not be removed at the PBX"),
     "registered": "The account is registered at the PBX.",
+    "one-contact": (
+        "The PBX keeps one device for this extension, and forgets us when another registers: calls are lost "
+        "until its limit (FreePBX: Max Contacts) is raised to 5."
+    ),
+    "several-contacts": "The PBX keeps us beside the other devices of the extension now.",
     "stepped-aside": "The app registers at the PBX itself; the binding of this server makes way.",
     "returned": _returned,
     "binding-lost": _because("The account is not registered at the PBX any more"),

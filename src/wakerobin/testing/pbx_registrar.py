@@ -47,7 +47,9 @@ class PbxRules:
     lists_contacts: bool = True
     most_contacts: int = 10
     replaces_contacts: bool = False
-    """Beyond `most_contacts` the oldest makes way (FreePBX); else it is 403 (Asterisk)."""
+    """Beyond `most_contacts` the oldest makes way (FreePBX); else it is `full`."""
+    full: int = 403
+    """What one contact too many gets: 403 (Asterisk), or 503 with its reason (Kamailio)."""
     refuses_looks: bool = False
     """A REGISTER without Contact gets 400."""
     service_route: str = ""
@@ -217,7 +219,8 @@ class PbxRegistrar:
             if 0 < wanted < self.rules.min_expires:
                 return self._respond(request, 423, [("Min-Expires", str(self.rules.min_expires))])
             if not self._take(request, user, contact, wanted, flow):
-                return self._respond(request, 403)
+                reason = [("P-Registrar-Error", "Too many registered contacts")]
+                return self._respond(request, self.rules.full, reason if self.rules.full == 503 else [])
         return self._respond(request, 200, self._listed(user))
 
     def _take(self, request: Message, user: str, contact: NameAddr, wanted: int, flow: Flow) -> bool:

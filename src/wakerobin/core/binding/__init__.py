@@ -19,9 +19,10 @@ from wakerobin.core.binding.outcomes import (
 from wakerobin.core.binding.recovery import RecoveryPace, recovery_order
 from wakerobin.core.binding.request import BindingRequest, Intent, next_cseq
 from wakerobin.core.binding.timing import look_in_s, phase, refresh_in_s, resumed_in_s
-from wakerobin.core.binding.trouble import Trouble, in_words, resumed_wait_s, troubled
+from wakerobin.core.binding.trouble import FULL_CODE, Trouble, in_words, resumed_wait_s, troubled
 
 __all__ = [
+    "FULL_CODE",
     "ONE_CONTACT_CODE",
     "ONE_CONTACT_REASON",
     "Accepted",

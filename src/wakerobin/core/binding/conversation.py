@@ -167,8 +167,15 @@ class Conversation:
         keys = self._answers.keys() if self._answers.has_answered else ()
         return Accepted(challenge.realm, kept_algorithm(challenge.algorithm), keys)
 
+    def _is_full(self, response: Message) -> bool:
+        """Whether a registrar that took the credentials says that it holds too many contacts already."""
+        said = (response.get("p-registrar-error") or "").lower()
+        return "too many" in said and self._intent is Intent.BIND and self._answers.accepted() is not None
+
     def _failed(self, response: Message) -> Outcome:
         status = response.status
+        if self._is_full(response):
+            return Refused(Refusal.FULL, status)
         if status == 403:
             return Refused(Refusal.FORBIDDEN, status)
         if status in _UNKNOWN:

@@ -60,6 +60,8 @@ class Refusal(enum.Enum):
     """401 or 407 to a right answer's form: the password is wrong."""
     FORBIDDEN = "forbidden"
     """403: the password is wrong, or the PBX allows no more devices; Asterisk and Kamailio differ."""
+    FULL = "full"
+    """The password is right, and there is no room for another contact (Kamailio says so with a 503)."""
     UNKNOWN = "unknown"
     """404 and its like: there is no such account."""
 

@@ -18,6 +18,8 @@ from wakerobin.core.binding.outcomes import (
 from wakerobin.core.pacing import Backoff
 from wakerobin.core.values import BindingState
 
+FULL_CODE = "registrar-full"
+
 REFUSED_WAITS_S = (600.0, 3_600.0, 21_600.0)
 """A refused account asks again after these, the last one for ever: more would look like guessing."""
 
@@ -39,6 +41,10 @@ _REFUSALS = {
         "registrar-forbids",
         "The PBX refuses: the password is wrong, or it allows no more devices for this extension.",
     ),
+    Refusal.FULL: (
+        FULL_CODE,
+        "The PBX allows no more devices for this extension: raise its limit (FreePBX: Max Contacts) to 5.",
+    ),
     Refusal.UNKNOWN: ("account-unknown", "The PBX does not know this account."),
 }
 
@@ -48,6 +54,7 @@ _FOR_PEOPLE = {
     "registrar-forbids": (
         "Your provider refuses this phone {since}: the password is wrong, or it allows no more devices."
     ),
+    "registrar-full": "Your provider allows no more devices for your number {since}.",
     "account-unknown": "Your provider does not know this account {since}.",
     "credentials-needed": "Your provider asks for the password anew {since}.",
     "realm-unknown": "Your provider asks for the password anew {since}.",
@@ -146,7 +153,7 @@ def _kind(code: str) -> str:
     """Return what counts as the same trouble when it is met again."""
     if code in ("realm-unknown", "credentials-needed"):
         return "realm"
-    if code in ("credentials-refused", "registrar-forbids", "account-unknown"):
+    if code in ("credentials-refused", "registrar-forbids", FULL_CODE, "account-unknown"):
         return "refused"
     return "unreachable"
 

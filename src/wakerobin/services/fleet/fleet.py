@@ -202,6 +202,7 @@ class Fleet:
             after = page[-1].id
             await asyncio.sleep(0)
         self._refreshing.recover(lost)
+        await self._refreshing.alarms.start(self._registrar_of)
 
     def _take_up(self, accounts: Sequence[KeptAccount], past: rhythm.Rhythm) -> list[int]:
         """Let accounts go on in their rhythm; return the rows of those that lost their binding meanwhile."""
@@ -227,6 +228,10 @@ class Fleet:
                 wait_s = resumed_wait_s(account.state, self._around.jitter())
             self._refreshing.agenda.put_in(row, wait_s)
         return lost
+
+    def _registrar_of(self, account_id: int) -> str:
+        row = self._roster.row(account_id)
+        return "" if row is None else f"{self._registrars[self._roster.registrar[row]].hop}"
 
     def _note_call(self, account_id: int, at: int) -> None:
         row = self._roster.row(account_id)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from wakerobin import log
 from wakerobin.core.binding import (
+    FULL_CODE,
     ONE_CONTACT_CODE,
     ONE_CONTACT_REASON,
     Bound,
@@ -32,6 +33,7 @@ from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.values import Account, BindingState, Credentials, Flow
 from wakerobin.ports.store import Transaction
 from wakerobin.services.fleet.agenda import Agenda
+from wakerobin.services.fleet.alarms import PbxAlarms
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.hops import Hops
 from wakerobin.services.fleet.keep_alive import KeepAlives
@@ -77,6 +79,8 @@ class Refreshing:
         self._old_contacts: dict[int, str] = {}
         self.aside: set[int] = set()
         """Accounts whose binding makes way for the app's own."""
+        self.alarms = PbxAlarms(around)
+        """What operators are told of PBXs."""
         self._once_more: set[int] = set()
         self._awaited: dict[int, asyncio.Future[None]] = {}
 
@@ -223,6 +227,8 @@ class Refreshing:
                 self._remove_then_bind(row, errand, ending.contact)
                 return
             self._settle(row, errand.account, ending, outcome)
+            if outcome.others or errand.account.reason_code == FULL_CODE:
+                self._has_room(errand)
             if outcome.leftovers:
                 self._remove_all(row, errand, outcome.leftovers[:_MOST_LEFTOVERS])
                 return
@@ -339,15 +345,16 @@ class Refreshing:
         losses = self._losses.get(account.id, Losses())
         if outcome.is_there:
             _keep_losses(self._losses, account.id, found(losses, outcome.others))
-            if outcome.others and account.reason_code == ONE_CONTACT_CODE:
-                self._tell(account, BindingState.REGISTERED, "", "")
+            if outcome.others:
+                self._has_room(errand)
             self._put_look(row, account.id)
             return False
         losses, is_first = lost(losses, outcome.others, self._around.clock.monotonic())
         _keep_losses(self._losses, account.id, losses)
         self._roster.bound_until[row] = self.agenda.now()
         _log.info("binding_lost", account=account.id, others=outcome.others)
-        if losses.is_one_contact and account.reason_code != ONE_CONTACT_CODE:
+        if losses.is_one_contact:
+            self.alarms.crowded(f"{errand.registrar.hop}", account.id)
             self._tell(account, BindingState.REGISTERED, ONE_CONTACT_CODE, ONE_CONTACT_REASON)
         if is_first:
             errand.registrar.spend()
@@ -355,6 +362,12 @@ class Refreshing:
             again = replace(errand, intent=Intent.BIND, last_cseq=last_cseq, kept=kept)
             self._converse(row, again)
         return is_first
+
+    def _has_room(self, errand: Errand) -> None:
+        """Take in that a PBX holds our Contact beside another one."""
+        self.alarms.has_room(f"{errand.registrar.hop}", errand.account.id)
+        if errand.account.reason_code == ONE_CONTACT_CODE:
+            self._tell(errand.account, BindingState.REGISTERED, "", "")
 
     def _failed(self, row: int, errand: Errand, ending: Ending) -> None:
         account, now_s = errand.account, self._around.clock.monotonic()
@@ -368,6 +381,8 @@ class Refreshing:
         if isinstance(ending.outcome, Unreachable):
             errand.registrar.note_unreachable(row, ending.started_s)
         _log.warning("binding_failed", account=account.id, code=trouble.code, again_in_s=round(wait_s))
+        if trouble.code == FULL_CODE:
+            self.alarms.crowded(f"{errand.registrar.hop}", account.id)
         bound_until_s = self.agenda.monotonic(self._roster.bound_until[row])
         if trouble.is_worth_telling(now_s, bound_until_s, wait_s):
             self._tell_failure(account, trouble, errand)
@@ -409,7 +424,9 @@ class Refreshing:
 
     def _forget(self, row: int) -> None:
         account_id = self._roster.account[row]
-        self._registrars[self._roster.registrar[row]].unreachable.discard(row)
+        registrar = self._registrars[self._roster.registrar[row]]
+        registrar.unreachable.discard(row)
+        self.alarms.has_room(f"{registrar.hop}", account_id)
         self._roster.remove(account_id)
         self.aside.discard(account_id)
         self._forget_news(account_id)

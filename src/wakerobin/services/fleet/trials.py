@@ -14,7 +14,9 @@ from wakerobin.core.binding import (
     Bound,
     ComeLater,
     Intent,
+    Outcome,
     RealmUnknown,
+    Refusal,
     Refused,
     Trouble,
     Unusable,
@@ -196,11 +198,12 @@ class Trials:
         outcome = ending.outcome
         if running.budget is not None:
             user = errand.credentials.username
-            running.budget.settle(user, now_s, is_refused=isinstance(outcome, Refused))
+            is_refused = isinstance(outcome, Refused) and not _is_full(outcome)
+            running.budget.settle(user, now_s, is_refused=is_refused)
             running.budget = None
         if isinstance(outcome, Bound):
             self._bound(running, errand, ending, outcome)
-        elif isinstance(outcome, Refused | RealmUnknown):
+        elif isinstance(outcome, Refused | RealmUnknown) and not _is_full(outcome):
             self._refuse(running, _REFUSED)
         else:
             running.trouble, wait_s = troubled(running.trouble, outcome, now_s, self._around.jitter())
@@ -288,6 +291,11 @@ class Trials:
             budget = GuessingBudget(options.unproven_rate, options.unproven_refusals, now_s)
             self._budgets[place] = budget
         return budget
+
+
+def _is_full(outcome: Outcome) -> bool:
+    """Whether the password is right and only the place for another device is missing."""
+    return isinstance(outcome, Refused) and outcome.why is Refusal.FULL
 
 
 def _place(registrar: Registrar) -> str:

@@ -88,8 +88,7 @@ class Ways:
         """
         if self.is_known(account, flow):
             return True
-        if not self._is_strict:
-            self._show(account, flow)
+        self._show(account, flow)
         return not self._is_strict
 
     def is_known(self, account: Account, flow: Flow) -> bool:
@@ -109,6 +108,8 @@ class Ways:
             self._shown.clear()
         self._shown.add(seen)
         _log.warning("call_source_unknown", account=account.id, address=flow.remote[0])
+        registrar = f"{self._registrars.of(account).hop}"
+        self._refreshing.alarms.stranger(registrar, flow.remote[0], is_refused=self._is_strict)
 
 
 def _networks(listed: Iterable[str]) -> list[Network]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from wakerobin.core.binding import ONE_CONTACT_CODE
 from wakerobin.core.lifetime import Cease, Proven
 from wakerobin.core.pushes import PushType
 from wakerobin.core.values import (
@@ -131,7 +132,7 @@ def change_state(
     if account.state is BindingState.STEPPED_ASIDE:
         return False  # what was under way when it made way says nothing any more
     tx.accounts.update(_in_state(account, state, code, reason, now))
-    event = _event(account.state, state)
+    event = _event(account.state, state) or _remark(account.reason_code, code)
     for registration in tx.registrations.of_account(account_id):
         if not registration.proven:
             continue
@@ -178,6 +179,13 @@ def _event(before: BindingState, state: BindingState) -> str:
     if state in _LIVE:
         return "" if before in _LIVE else "binding-back"
     return "binding-lost" if before in _LIVE else ""
+
+
+def _remark(before: str, code: str) -> str:
+    """Return what is to be told of a binding that stands and is in danger, or is no more."""
+    if code == ONE_CONTACT_CODE:
+        return "one-contact"
+    return "several-contacts" if before == ONE_CONTACT_CODE and not code else ""
 
 
 def _ask_for_password(tx: Transaction, registration: PushRegistration, now: int) -> None:
