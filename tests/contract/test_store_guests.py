@@ -74,6 +74,13 @@ async def test_a_guest_that_registers_again_takes_its_own_place(store: Store) ->
     assert store.read(lambda tx: tx.guests.of_aor(later.aor)) == [later]
 
 
+async def test_guests_are_listed_page_by_page(store: Store) -> None:
+    all_of_them = [guest(2**48 + number) for number in range(3)]
+    await write_each(store, lambda tx: tx.guests.put, all_of_them[::-1])
+    assert store.read(lambda tx: tx.guests.page(0, 2)) == all_of_them[:2]
+    assert store.read(lambda tx: tx.guests.page(2**48 + 1, 2)) == all_of_them[2:]
+
+
 async def test_guests_are_due_for_their_refresh_the_longest_due_first(store: Store) -> None:
     soon = guest(2**48 + 5, registered_at=NOW - HOUR, expires_at=NOW + 60_000)
     over = guest(2**48 + 6, targets=(), registered_at=NOW - HOUR, expires_at=NOW)

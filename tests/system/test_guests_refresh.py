@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.system.calls_world import MINUTE, SECOND, World
 from tests.system.guests_world import RESOURCE, VOIP, arrived, guest_phone, sponsored, stored, told
 from wakerobin.core.pushes import PushType, Rejected, TargetGone, Unavailable
+from wakerobin.testing.memory import Fault
 
 HOUR = 60 * MINUTE
 
@@ -65,6 +66,18 @@ async def test_an_outage_of_the_push_service_is_tried_through() -> None:
         assert (await world.do(phone.register())).status == 200
         (guest,) = stored(world)
         assert guest.step == 0
+
+
+async def test_a_disk_that_fails_delays_a_push_and_loses_none() -> None:
+    world = sponsored()
+    async with world.running():
+        await arrived(world)
+        await world.run_for(8 * MINUTE - SECOND)
+        world.store.break_next(Fault.BEFORE_COMMIT)
+        await pushed(world, 1)
+        (guest,) = stored(world)
+        assert 110 * SECOND < guest.expires_at - world.clock.now() <= 115 * SECOND
+        await pushed(world, 5)
 
 
 async def test_the_third_push_that_works_is_enough() -> None:

@@ -228,6 +228,12 @@ def test_where_a_proxy_nearer_to_the_phone_pushes_we_do_not() -> None:  # 5.6.1.
         assert passed == Passed(app="phone")
 
 
+def test_two_apps_with_one_push_service_are_listed_once() -> None:  # 5.6.1.2
+    passed = verdict(";pn-provider", offers=[APNS, replace(APNS, app="other"), FCM])
+    assert isinstance(passed, Passed)
+    assert passed.capabilities == (CAP_APNS, CAP_FCM)
+
+
 def test_no_app_without_push_services_serves_anybody() -> None:
     assert isinstance(verdict(VOIP, offers=[]), Refused)
     assert verdict(";pn-provider", offers=[]) == Passed()

@@ -11,6 +11,7 @@ from wakerobin.cli.accounts import accounts
 from wakerobin.cli.calls import calls
 from wakerobin.cli.clock import clock
 from wakerobin.cli.doctor import doctor
+from wakerobin.cli.guests import guests
 from wakerobin.cli.push import push
 from wakerobin.cli.registrations import registrations
 from wakerobin.cli.serve import serve
@@ -36,7 +37,7 @@ def demo() -> None:
     sys.exit(run())
 
 
-for _command in (serve, demo, simulate, registrations, accounts, calls, push, clock, doctor):
+for _command in (serve, demo, simulate, registrations, accounts, calls, guests, push, clock, doctor):
     wakerobin_command.add_command(_command)
 
 

@@ -82,6 +82,14 @@ class Source(Protocol):
         """Return a call and what happened to it."""
         ...
 
+    def guests(self, limit: int, aor: str) -> Json:
+        """Return phones that never enrolled."""
+        ...
+
+    def guest(self, id_: str) -> Json | None:
+        """Return one of them and what happened to it."""
+        ...
+
 
 @contextlib.contextmanager
 def source(options: Options) -> Iterator[Source]:
@@ -176,6 +184,14 @@ class Running:
     def call(self, call_id: str) -> Json | None:
         """See `Source`."""
         return self._get(f"/v1/admin/calls/{quote(call_id, safe='')}")
+
+    def guests(self, limit: int, aor: str) -> Json:
+        """See `Source`."""
+        return self._expect(f"/v1/admin/guests?{urlencode({'limit': limit, 'aor': aor})}")
+
+    def guest(self, id_: str) -> Json | None:
+        """See `Source`."""
+        return self._get(f"/v1/admin/guests/{quote(id_, safe='')}")
 
     def _expect(self, path: str) -> Json:
         found = self._get(path)

@@ -132,6 +132,14 @@ class Stored:
         """See `Source`."""
         return self._inspection.call(call_id)
 
+    def guests(self, limit: int, aor: str) -> Json:
+        """See `Source`."""
+        return self._inspection.guests(limit, aor)
+
+    def guest(self, id_: str) -> Json | None:
+        """See `Source`."""
+        return self._inspection.guest(id_)
+
 
 def _as_stored(account: Account) -> BindingStatus:
     return BindingStatus(account.state, account.state_since_at, account.reason_code, account.reason)

@@ -18,6 +18,10 @@ class Guests(Protocol):
         """Return the guests that registered as this AOR, by number."""
         ...
 
+    def page(self, after: int, limit: int) -> list[Guest]:
+        """Return guests with a number > `after`, in order of number."""
+        ...
+
     def put(self, guest: Guest) -> None:
         """Store or replace a guest."""
         ...

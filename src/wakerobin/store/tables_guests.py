@@ -27,6 +27,9 @@ class GuestTable:
     def of_aor(self, aor: str) -> list[Guest]:
         return [self._guest(row) for row in self._session.all(_GUESTS["of_aor"], aor=aor)]
 
+    def page(self, after: int, limit: int) -> list[Guest]:
+        return [self._guest(row) for row in self._session.all(_GUESTS["page"], after=after, limit=limit)]
+
     def put(self, guest: Guest) -> None:
         # The Contact has the token too.
         secret = {"contact": guest.contact_uri, "targets": [_target_values(one) for one in guest.targets]}

@@ -20,6 +20,10 @@ class MemoryGuests:
     def of_aor(self, aor: str) -> list[Guest]:
         return sorted(self._rows.where(lambda one: one.aor == aor), key=lambda one: one.number)
 
+    def page(self, after: int, limit: int) -> list[Guest]:
+        found = self._rows.where(lambda one: one.number > after)
+        return sorted(found, key=lambda one: one.number)[:limit]
+
     def put(self, guest: Guest) -> None:
         self._rows.put(guest.number, guest)
 

@@ -7,6 +7,11 @@ SELECT number, app, aor, sealed, said, registered_at, expires_at, step FROM gues
 SELECT number, app, aor, sealed, said, registered_at, expires_at, step
 FROM guest WHERE aor = :aor ORDER BY number
 
+-- page --
+-- Return a page of guests.
+SELECT number, app, aor, sealed, said, registered_at, expires_at, step
+FROM guest WHERE number > :after ORDER BY number LIMIT :limit
+
 -- put --
 -- Store or replace a guest.
 INSERT INTO guest (number, app, aor, sealed, said, registered_at, expires_at, step, next_at)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from wakerobin.core.binding import in_words
+from wakerobin.core.guests import Guest
 from wakerobin.core.story import readable, words
 from wakerobin.core.values import Account, PushRegistration
 from wakerobin.ports.store import CallRecord, Store, StoryRow, Transaction
@@ -81,6 +82,30 @@ class Inspection:
             if record is None:
                 return None
             return {**_call(tx, record), "events": _told(tx.stories.of(story.of_call(call_id)))}
+
+        return self._store.read(read)
+
+    def guests(self, limit: int = 50, aor: str = "") -> Json:
+        """Return phones that never enrolled, those of one address of record or the first of all."""
+        limit = max(1, min(limit, MOST))
+
+        def read(tx: Transaction) -> Json:
+            found = tx.guests.of_aor(aor)[:limit] if aor else tx.guests.page(0, limit)
+            return {"guests": [_guest(one) for one in found]}
+
+        return self._store.read(read)
+
+    def guest(self, id_: str) -> Json | None:
+        """Return one of them with its story; known 30 days after its end."""
+        if not (id_.isascii() and id_.isdecimal() and len(id_) < 17):
+            return None
+        subject = story.of_guest(int(id_))
+
+        def read(tx: Transaction) -> Json | None:
+            found, events = tx.guests.get(int(id_)), tx.stories.of(subject)
+            if found is None and not events:
+                return None
+            return {**(_guest(found) if found is not None else {"id": id_}), "events": _told(events)}
 
         return self._store.read(read)
 
@@ -166,6 +191,21 @@ def _call(tx: Transaction, record: CallRecord) -> Json:
         "expires_at": record.expires_at,
         "ended_at": record.ended_at,
         "reason": record.reason,
+    }
+
+
+def _guest(guest: Guest) -> Json:
+    providers = sorted({target.provider.value for target in guest.targets})
+    return {
+        "id": str(guest.number),
+        "app": guest.app,
+        "aor": readable(guest.aor),
+        "push": ", ".join(providers),
+        "registrar": readable(guest.registrar),
+        "pbx": guest.pbx,
+        "registered_at": guest.registered_at,
+        "expires_at": guest.expires_at,
+        "next_push_at": guest.next_at if guest.next_at < guest.expires_at else 0,
     }
 
 

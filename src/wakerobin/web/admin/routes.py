@@ -116,5 +116,17 @@ async def call(call_id: str, inspection: Inspected) -> Json | Response:
     return inspection.call(call_id) or _nothing()
 
 
+@router.get("/guests")
+async def guests(inspection: Inspected, limit: Limit = 50, aor: str = "") -> Json:
+    """List phones that never enrolled."""
+    return inspection.guests(limit, aor)
+
+
+@router.get("/guests/{id_}", response_model=None)
+async def guest(id_: str, inspection: Inspected) -> Json | Response:
+    """Show one of them and what happened to it."""
+    return inspection.guest(id_) or _nothing()
+
+
 def _nothing() -> Response:
     return plain_response(404, "There is none with this id.", Action.FIX_REQUEST)
