@@ -72,8 +72,8 @@ async def test_a_disk_that_fails_delays_a_push_and_loses_none() -> None:
     world = sponsored()
     async with world.running():
         await arrived(world)
-        await world.run_for(8 * MINUTE - SECOND)
-        world.store.break_next(Fault.BEFORE_COMMIT)
+        await world.run_for(8 * MINUTE - 10)
+        world.store.break_next(Fault.BEFORE_COMMIT, Fault.BEFORE_COMMIT)  # the fleet writes then, too
         await pushed(world, 1)
         (guest,) = stored(world)
         assert 110 * SECOND < guest.expires_at - world.clock.now() <= 115 * SECOND
