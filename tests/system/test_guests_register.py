@@ -337,6 +337,25 @@ async def test_an_app_that_registers_without_end_is_slowed_and_the_pbx_spared() 
         assert (await world.do(guest_phone(world).register())).status == 200, "others are not slowed"
 
 
+async def test_strangers_without_end_spare_the_pbx_and_no_known_phone_waits_for_them() -> None:
+    world = sponsored()
+    async with world.running():
+        phone = await arrived(world)
+        seen = len(world.pbx.registrar.seen)
+        for number in range(300):
+            stranger(world, f"203.0.{113 + number // 200}.{number % 200 + 20}").send(
+                request(
+                    "REGISTER",
+                    f"sip:{DOMAIN}",
+                    ("Contact", f"<sip:u{number}@203.0.113.99{RESOURCE}{number}>"),
+                    to=f"sip:user{number}@{DOMAIN}",
+                )
+            )
+        await world.run_for(20)
+        assert 190 <= len(world.pbx.registrar.seen) - seen <= 210
+        assert (await world.do(phone.register())).status == 200
+
+
 async def test_guessing_a_password_through_us_is_slowed() -> None:
     world = sponsored()
     async with world.running():

@@ -53,9 +53,10 @@ async def a_phone(world: World, transport: Transport) -> FakePhone:
 
 
 async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
+    never = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(within):
         while not condition():
-            await asyncio.sleep(0.02)
+            await asyncio.wait([never], timeout=0.02)
 
 
 def guests(world: World) -> list[Guest]:

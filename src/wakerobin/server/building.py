@@ -198,6 +198,7 @@ def build(ground: Ground) -> Rooms:
         options=options.sip,
         policy=lambda app: call_policy(options, options.apps.get(app)),
         sponsors=sponsors(options.apps, pushing),
+        gate=endpoint,
     )
     messages = Messages(
         store=store,

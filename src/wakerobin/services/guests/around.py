@@ -16,7 +16,7 @@ from wakerobin.core.tokens import TokenKeys
 from wakerobin.core.values import Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import SipOptions
-from wakerobin.ports.sip import SipEndpoint, TransactionLayer
+from wakerobin.ports.sip import Gatekeeper, SipEndpoint, TransactionLayer
 from wakerobin.ports.store import Store
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.routes import Address, RecordRoutes
@@ -82,6 +82,7 @@ class Around:
     entropy: Entropy
     options: SipOptions
     policy: Callable[[str], CallPolicy]
+    gate: Gatekeeper | None
     start: Callable[[Coroutine[None, None, None]], None]
 
     def flow_of(self, number: int) -> PhoneFlow | None:

@@ -18,7 +18,7 @@ from wakerobin.core.tokens import Side, TokenKeys
 from wakerobin.core.values import Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import SipOptions
-from wakerobin.ports.sip import ServerTransactionHandle, SipEndpoint, TransactionLayer
+from wakerobin.ports.sip import Gatekeeper, ServerTransactionHandle, SipEndpoint, TransactionLayer
 from wakerobin.ports.store import Store
 from wakerobin.services.guests.around import Around, Pusher, Sponsor, Sponsors
 from wakerobin.services.guests.call import GuestCall
@@ -62,6 +62,7 @@ class Guests:
         options: SipOptions,
         policy: Callable[[str], CallPolicy],
         sponsors: Iterable[Sponsor],
+        gate: Gatekeeper | None = None,
     ) -> None:
         """`sponsors` are the apps that serve such phones; without any, none is served.
 
@@ -82,6 +83,7 @@ class Guests:
             entropy=entropy,
             options=options,
             policy=policy,
+            gate=gate,
             start=self._start,
         )
         self._waking = Waking(around)
@@ -130,9 +132,13 @@ class Guests:
         guest = self._around.guest(number)
         if guest is None:
             refuse(transaction, 480, "This phone is not registered here any more")
-        elif not self._may_come_from(guest, transaction.flow):
+            return
+        if not self._may_come_from(guest, transaction.flow):
             refuse(transaction, 403, "This address may not ring this phone")
-        elif wait := self._limits.take(number, self._around.clock.monotonic()):
+            return
+        if self._around.gate is not None:
+            self._around.gate.pbx(transaction.flow)  # nobody else has our Path
+        if wait := self._limits.take(number, self._around.clock.monotonic()):
             refuse(transaction, 503, "Too many requests at once", retry_after=int(wait) + 1)
         elif onward.method == "INVITE":
             self._call(transaction, onward, guest)

@@ -78,6 +78,7 @@ class Registering:
         self._sponsors = sponsors
         self._guessing = Guessing()
         self._of_source: Limits[str] = Limits(rate=20.0, burst=100.0)
+        self._of_strangers: Limits[str] = Limits(rate=20.0, burst=200.0)
         self._of_phone: Limits[tuple[str, str]] = Limits(rate=1.0, burst=15.0)
 
     def take(self, transaction: ServerTransactionHandle, onward: Message) -> bool:
@@ -102,7 +103,7 @@ class Registering:
         known = self._known(transaction, asked, guests)
         if asked.wish is None and known is None:
             return False
-        wait = self._wait(request, named, transaction.flow.remote[0])
+        wait = self._wait(request, named, transaction.flow.remote[0], is_known=known is not None)
         if wait:
             self._refuse(transaction, Refused(503, "Too many REGISTERs", (("Retry-After", str(wait)),)))
             return True
@@ -175,8 +176,14 @@ class Registering:
             self._accepted(going, response, back, flow)
             return
         if response.status in (401, 403, 407) and _has_answered(going.transaction.request, response):
+            self._guessed(going.transaction.flow)
             self._guessing.failed(going.aor, going.transaction.flow.remote[0], self._around.clock.monotonic())
         self._answer(going.transaction, back)
+
+    def _guessed(self, flow: Flow) -> None:
+        """Tell the gate of a wrong password; whose a datagram is, only the PBX's challenge could show."""
+        if self._around.gate is not None:
+            self._around.gate.guessed(flow, is_seen=flow.transport.is_reliable)
 
     def _accepted(self, going: _Going, response: Message, back: Message, flow: Flow) -> None:
         """The PBX knows this phone: its flow is proven, and what it asked for is kept."""
@@ -301,10 +308,15 @@ class Registering:
         )
         return next(number for number in numbers if self._around.guest(number) is None)
 
-    def _wait(self, request: Message, named: str, source: str) -> int:
-        """Return the seconds to wait for who asks too often, or guesses."""
+    def _wait(self, request: Message, named: str, source: str, *, is_known: bool) -> int:
+        """Return the seconds to wait for who asks too often, or guesses.
+
+        Strangers together may not make a PBX shut us out.
+        """
         now = self._around.clock.monotonic()
         waits = [self._of_source.take(source, now), self._of_phone.take((named, source), now)]
+        if not is_known and not any(waits):
+            waits.append(self._of_strangers.take(SipUri.parse(request.uri).host.lower(), now))
         if request.has("authorization") or request.has("proxy-authorization"):
             waits.append(self._guessing.delay(named, source, now))
         longest = max(waits)
