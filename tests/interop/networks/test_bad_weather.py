@@ -158,8 +158,8 @@ async def test_a_phone_that_is_gone_for_good_keeps_nothing_alive_and_learns_it_w
 async def test_a_nat_that_forgets_a_phone_in_mid_call_costs_it_a_register(
     outdoors: Outdoors, lab: Lab
 ) -> None:
-    scene, trusted = await a_scene(lab)
     outdoors.weather(nat=1)
+    scene, trusted = await a_scene(lab)
     async with far_phone(outdoors, scene, trusted, Transport.UDP) as far:
         caller = await scene.calls("uac_answer", delay_ms=500, reinvite=True)
         [call] = await far.talks(1)
