@@ -96,6 +96,8 @@ class Baresip:
     def __init__(self, ip: str, port: int, accounts: Sequence[PhoneAccount], *, ca_file: str = "") -> None:
         self.name = f"baresip-{accounts[0].user}"
         self.ip, self.port = ip, port
+        self.friend = ""
+        """The one contact that it has, a URI: whom its user writes to."""
         self._program = Program(self.name)
         self._accounts = accounts
         self._ca_file = ca_file
@@ -117,10 +119,13 @@ class Baresip:
         configuration = _CONFIGURATION.format(
             ip=self.ip, port=self.port, control=self.port + 2, tone=folder / "tone.wav", ca=self._ca_file
         )
+        if self.friend:
+            configuration += "module_app contact.so\n"
         (folder / "config").write_text(configuration)
         (folder / "accounts").write_text("".join(f"{one.line()}\n" for one in self._accounts))
-        for file in ("contacts", "uuid"):
-            (folder / file).write_text("")
+        friend = f"<{self.friend}>\n" if self.friend else ""
+        for file, text in (("contacts", friend), ("current_contact", self.friend), ("uuid", "")):
+            (folder / file).write_text(text)
         await self._program.start([find_program("baresip"), "-f", str(folder), "-4", "-v", "-s"])
         async with asyncio.timeout(PATIENCE):
             reader, self._writer = await self._control()
@@ -171,6 +176,10 @@ class Baresip:
     async def answer(self) -> None:
         """Take the call that rings."""
         await self.command("accept")
+
+    async def write(self, text: str) -> None:
+        """Send a text message to its friend."""
+        await self.command("message", text)
 
     async def hang_up(self) -> None:
         """End the call, or decline the one that rings."""
