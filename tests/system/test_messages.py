@@ -328,6 +328,26 @@ async def test_a_full_box_says_so_and_a_flood_is_slowed() -> None:
         assert answers[-1] == 503
 
 
+async def test_a_phone_that_takes_nothing_takes_nothing_from_one_that_does() -> None:
+    async with running(most_waiting=2) as (world, account):
+        await world.add_registration(account, sip_instance="urn:uuid:tablet")
+        first, second = world.registrations(account)
+        phone = await world.registered(instance=first.sip_instance)
+        for text in ("one", "two", "three"):
+            assert (await send(world, written(account, text))).status == 202
+        await world.until(lambda: got(phone) == ["one", "two", "three"])
+        assert waiting(world, second) == ["one", "two"]
+
+
+async def test_a_message_that_comes_while_the_server_starts_is_asked_for_again() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+    answer = await at_pbx(world).ask(written(account))
+    assert answer.status == 500
+    assert answer.has("retry-after")
+
+
 async def test_nobody_but_the_pbx_may_write() -> None:
     world = World(sip=SipOptions(call_sources_policy="strict"))
     async with world.running():
@@ -369,4 +389,4 @@ async def test_the_end_of_a_life_erases_what_waited_for_it() -> None:
         await send(world, written(account))
         await world.do(world.lives.end(alice.id, Ended.DELETED))
         assert waiting(world, alice) == []
-        assert world.store.read(lambda tx: tx.messages.count(account.id)) == 0
+        assert world.store.read(lambda tx: tx.messages.awaiting()) == []

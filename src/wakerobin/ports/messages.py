@@ -95,10 +95,6 @@ class Messages(Protocol):
         """Settle all for a push registration: it is over."""
         ...
 
-    def count(self, account_id: int) -> int:
-        """Return how many messages of an account wait for anybody."""
-        ...
-
     def count_for(self, registration_id: int) -> int:
         """Return how many messages wait for a push registration and were not fetched."""
         ...

@@ -78,9 +78,6 @@ class MessageTable:
         rows = self._session.all(_MESSAGES["ids_for"], registration_id=registration_id)
         return self.settle(registration_id, [row[0] for row in rows], known_until)
 
-    def count(self, account_id: int) -> int:
-        return int(self._session.all(_MESSAGES["count"], account_id=account_id)[0][0])
-
     def count_for(self, registration_id: int) -> int:
         return int(self._session.all(_MESSAGES["count_for"], registration_id=registration_id)[0][0])
 

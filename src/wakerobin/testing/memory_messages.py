@@ -69,9 +69,6 @@ class MemoryMessages:
         ids = [id_ for of, id_ in self._for.rows if of == registration_id]
         return self.settle(registration_id, ids, known_until)
 
-    def count(self, account_id: int) -> int:
-        return len(self._rows.where(lambda one: one.account_id == account_id and one.content != b""))
-
     def count_for(self, registration_id: int) -> int:
         rows = self._for.rows.items()
         return sum(of == registration_id and not fetched_at for (of, _), fetched_at in rows)

@@ -91,11 +91,6 @@ class Deliveries:
             if under_way is not None:
                 under_way.abandon()
 
-    def fetched(self, registration_id: int) -> None:
-        """The app has taken by the API what waited: a round that is under way stops after this message."""
-        if self._awaiting is not None:
-            self._awaiting.discard(registration_id)
-
     def _next(self, one: _Round) -> None:
         number = one.phone.registration_id
         one.under_way = None
@@ -107,7 +102,8 @@ class Deliveries:
         if message is None:
             if not one.refused:
                 self._rounds.pop(number, None)
-                self.fetched(number)
+                if self._awaiting is not None:
+                    self._awaiting.discard(number)
             return
         one.cursor = message.id
         request = copies.opened(message.content)

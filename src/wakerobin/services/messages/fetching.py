@@ -8,7 +8,7 @@ from wakerobin.core.values import PushRegistration
 from wakerobin.ports.messages import KeptMessage
 from wakerobin.ports.store import Transaction
 from wakerobin.services import story
-from wakerobin.services.messages.deliveries import Deliveries, take_back_pushes
+from wakerobin.services.messages.deliveries import take_back_pushes
 from wakerobin.services.messages.values import KNOWN_MS, Around
 
 _MOST_AT_ONCE = 1_000
@@ -18,9 +18,8 @@ _MOST_AT_ONCE = 1_000
 class Fetching:
     """Answers the API. All of it is for one push registration, whose secret was proven."""
 
-    def __init__(self, around: Around, deliveries: Deliveries) -> None:
+    def __init__(self, around: Around) -> None:
         self._around = around
-        self._deliveries = deliveries
 
     async def fetch(self, registration: PushRegistration, after: str, limit: int) -> list[KeptMessage]:
         """Return the next messages, and erase all up to `after`, which the app has.
@@ -29,17 +28,14 @@ class Fetching:
         """
         now = self._around.clock.now()
 
-        def work(tx: Transaction) -> tuple[list[KeptMessage], bool]:
+        def work(tx: Transaction) -> list[KeptMessage]:
             _confirm_up_to(tx, registration.id, after, now)
             found = tx.messages.waiting(registration.id, 0, limit, fetched_too=True)
             given = [message for message in found if message.expires_at > now]
             _give(tx, registration.id, given, now)
-            return given, tx.messages.count_for(registration.id) == 0
+            return given
 
-        given, is_all = await self._around.store.transact(work)
-        if is_all:
-            self._deliveries.fetched(registration.id)
-        return given
+        return await self._around.store.transact(work)
 
     async def one(self, registration: PushRegistration, public_id: str) -> KeptMessage | None:
         """Return one message; None where none of this name waits."""

@@ -20,6 +20,9 @@ from wakerobin.services.messages.receiving import Receiving
 from wakerobin.services.messages.sending import Sending
 from wakerobin.services.messages.subscriptions import Subscriptions
 from wakerobin.services.messages.values import Around, MessageLimits, PhonesOf, guarded
+from wakerobin.services.phones.answers import refuse
+
+TRY_AGAIN_S = 5
 
 
 class Messages:
@@ -64,7 +67,7 @@ class Messages:
         self._subscriptions = Subscriptions(
             around, self._mailboxes, subscribing.__contains__, some=bool(subscribing)
         )
-        self.fetching = Fetching(around, self._deliveries)
+        self.fetching = Fetching(around)
         """What the API asks."""
         self.sending = Sending(around)
         """What apps send by the API."""
@@ -85,11 +88,12 @@ class Messages:
 
     def message(self, transaction: ServerTransactionHandle, account: Account) -> bool:
         """Take a MESSAGE from the PBX. False: there is nobody to keep it for; others may have it."""
-        return self._receiving.receive(transaction, account)
+        return self._is_closed(transaction) or self._receiving.receive(transaction, account)
 
     def mailbox(self, transaction: ServerTransactionHandle, account: Account) -> None:
         """Take a NOTIFY about the mailbox. Raises SipSyntaxError for what is no summary."""
-        self._mailboxes.receive(transaction, account)
+        if not self._is_closed(transaction):
+            self._mailboxes.receive(transaction, account)
 
     def notified(
         self, transaction: ServerTransactionHandle, is_from_pbx: Callable[[Account, Flow], bool]
@@ -109,8 +113,14 @@ class Messages:
         """A connection is gone."""
         self._deliveries.flow_closed(flow)
 
+    def _is_closed(self, transaction: ServerTransactionHandle) -> bool:
+        """Whether the server is starting or stopping; answered then."""
+        if self._tasks is None:
+            refuse(transaction, 500, "The server is starting", retry_after=TRY_AGAIN_S)
+        return self._tasks is None
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if self._tasks is None:
-            work.close()
-            raise RuntimeError("the room for messages does not run")
-        self._tasks.create_task(guarded(work))
+            work.close()  # nothing was written, so all of it is done anew by the next run
+        else:
+            self._tasks.create_task(guarded(work))

@@ -119,7 +119,7 @@ class Receiving:
                 metrics.MESSAGES.labels("repeated").inc()
             case _Fate.FULL:
                 # Not a 503: a PBX would leave us alone with the calls of all others for it.
-                text = "Too many messages wait for these phones"
+                text = "Too many messages wait for each of these phones"
                 refuse(transaction, 480, text, retry_after=TRY_AGAIN_S)
                 metrics.MESSAGES.labels("full").inc()
             case _Fate.NOBODY:
@@ -131,7 +131,9 @@ class Receiving:
         those = living(tx, account.id)
         if not those:
             return _Fate.NOBODY
-        if tx.messages.count(account.id) >= around.limits.most_waiting:
+        most = around.limits.most_waiting
+        with_room = [one for one in those if tx.messages.count_for(one[0].id) < most]
+        if not with_room:
             return _Fate.FULL
         came = KeptMessage(
             account_id=account.id,
@@ -140,12 +142,13 @@ class Receiving:
             expires_at=now + self._time_left(request, account.app),
             content=copies.kept(request, now),
         )
-        ids = tuple(registration.id for registration, _ in those)
+        # A phone that fetches nothing for weeks takes no message from one that does.
+        ids = tuple(registration.id for registration, _ in with_room)
         message = tx.messages.add(came, ids)
         if message is None:
             return _Fate.REPEATED
         caller = caller_of(request) if kind_of(request) is Kind.TEXT else None
-        for registration, life in those:
+        for registration, life in with_room:
             story.tell(tx, story.of_registration(registration.id), now, "message")
             if caller is not None:
                 not_before = around.pushed_from(account.id, registration.id, now)

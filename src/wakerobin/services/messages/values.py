@@ -35,7 +35,7 @@ class MessageLimits:
     """A flow that brought something so recently has the time to answer before its phone is pushed."""
     live_flow_answer: int = 1_000
     most_waiting: int = 500
-    """So many messages of an account wait at most."""
+    """So many messages wait for a push registration at most."""
 
 
 class PhonesOf(Protocol):

@@ -1,7 +1,7 @@
 -- add --
 -- Keep that a message came; its content follows, sealed for its row.
-INSERT INTO message (account_id, public_id, received_at, expires_at, is_waited_for, sealed)
-VALUES (:account_id, :public_id, :received_at, :expires_at, 1, x'')
+INSERT INTO message (account_id, public_id, received_at, expires_at, sealed)
+VALUES (:account_id, :public_id, :received_at, :expires_at, x'')
 ON CONFLICT DO NOTHING RETURNING id
 
 -- seal --
@@ -40,16 +40,12 @@ DELETE FROM message_for WHERE registration_id = :registration_id AND message_id 
 
 -- erase --
 -- Erase the content of a message that nobody waits for; its row tells for a while that it came.
-UPDATE message SET sealed = x'', is_waited_for = 0, expires_at = :known_until
+UPDATE message SET sealed = x'', expires_at = :known_until
 WHERE id = :id AND NOT EXISTS (SELECT 1 FROM message_for WHERE message_id = :id)
 
 -- ids_for --
 -- Return the ids of all messages that wait for a push registration.
 SELECT message_id FROM message_for WHERE registration_id = :registration_id
-
--- count --
--- Count the messages of an account that wait for anybody.
-SELECT count(*) FROM message WHERE account_id = :account_id AND is_waited_for = 1
 
 -- count_for --
 -- Count what waits for a push registration and was not fetched.

@@ -267,11 +267,9 @@ CREATE TABLE message (
   public_id TEXT NOT NULL,
   received_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
-  is_waited_for INTEGER NOT NULL,
   sealed BLOB NOT NULL,
   UNIQUE (account_id, public_id)
 ) STRICT;
-CREATE INDEX message_waits ON message (account_id) WHERE is_waited_for = 1;
 CREATE INDEX message_expires ON message (expires_at);
 
 -- fetched_at: when the app was given it by the API; 0 for not yet.
