@@ -74,6 +74,15 @@ async def test_a_guest_that_registers_again_takes_its_own_place(store: Store) ->
     assert store.read(lambda tx: tx.guests.of_aor(later.aor)) == [later]
 
 
+async def test_guests_are_found_by_their_push_resource(store: Store) -> None:
+    one, other = guest(), guest(2**48 + 2, contact_uri="sip:anna@10.0.0.3;pn-provider=fcm;pn-prid=y")
+    plain = guest(2**48 + 3, contact_uri="sip:anna@10.0.0.3")
+    await write_each(store, lambda tx: tx.guests.put, [one, other, plain])
+    assert store.read(lambda tx: tx.guests.of_resource(one.resource)) == [one]
+    assert store.read(lambda tx: tx.guests.of_resource(Secret("fcm  z"))) == []
+    assert store.read(lambda tx: tx.guests.of_resource(plain.resource)) == []
+
+
 async def test_guests_are_listed_page_by_page(store: Store) -> None:
     all_of_them = [guest(2**48 + number) for number in range(3)]
     await write_each(store, lambda tx: tx.guests.put, all_of_them[::-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.system.asking import at_pbx, request, stranger
@@ -222,6 +224,36 @@ async def test_the_story_of_a_guest_tells_of_its_calls() -> None:
         events = told(world, guest)
         wanted = ["invite", "push-sent", "push-accepted", "ringback", "phone-connected", "offered", "missed"]
         assert [event for event in events if event in wanted] == wanted
+
+
+async def test_a_pbx_that_forgets_our_path_is_understood_by_the_push_resource() -> None:
+    """RFC 8599 5.6.2; Asterisk does so where it rewrites Contacts."""
+    world = sponsored("alice", "ben")
+    async with world.running():
+        phone = await arrived(world)
+        other = guest_phone(world, user="ben", port=5070)  # a second account in the same app
+        assert (await world.do(other.register())).status == 200
+        uri = SipUri.parse(phone.contact)
+        rewritten = str(replace(uri, host=US[0], port=US[1]))
+        asker = at_pbx(world)
+        for target, rings in ((phone.contact, phone), (rewritten, phone), (other.contact, other)):
+            before = len(rings.calls)
+            asker.send(request("INVITE", target, to=target))
+            await world.until(lambda: len(rings.calls) == before + 1)  # noqa: B023 - it is awaited here
+        assert (await asker.ask(request("OPTIONS", rewritten, to=rewritten))).status == 200
+
+
+async def test_a_stranger_who_knows_a_push_resource_rings_nobody() -> None:
+    world = sponsored()
+    async with world.running():
+        phone = await arrived(world)
+        asker = stranger(world)
+        assert (await asker.ask(request("INVITE", phone.contact))).status in (403, 404)
+        assert (await at_pbx(world).ask(request("INVITE", f"{phone.contact}0"))).status in (403, 404)
+        for odd in (";pn-prid=x", ";pn-provider=fcm;pn-prid=%ff", ";pn-provider=fcm;xpn-prid"):
+            answer = await at_pbx(world).ask(request("INVITE", f"sip:alice@{US[0]}{odd}"))
+            assert answer.status in (400, 403, 404)
+        assert phone.calls == []
 
 
 # Within the dialog

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from wakerobin.core.guests import Guest
+from wakerobin.core.values import Secret
 
 
 class Guests(Protocol):
@@ -16,6 +17,10 @@ class Guests(Protocol):
 
     def of_aor(self, aor: str) -> list[Guest]:
         """Return the guests that registered as this AOR, by number."""
+        ...
+
+    def of_resource(self, resource: Secret) -> list[Guest]:
+        """Return the guests with this push resource (`Guest.resource`), by number."""
         ...
 
     def page(self, after: int, limit: int) -> list[Guest]:

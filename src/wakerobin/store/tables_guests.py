@@ -27,6 +27,11 @@ class GuestTable:
     def of_aor(self, aor: str) -> list[Guest]:
         return [self._guest(row) for row in self._session.all(_GUESTS["of_aor"], aor=aor)]
 
+    def of_resource(self, resource: Secret) -> list[Guest]:
+        looked_up = self._lookup(resource)
+        rows = self._session.all(_GUESTS["of_resource"], resource=looked_up) if looked_up else []
+        return [self._guest(row) for row in rows]
+
     def page(self, after: int, limit: int) -> list[Guest]:
         return [self._guest(row) for row in self._session.all(_GUESTS["page"], after=after, limit=limit)]
 
@@ -38,6 +43,7 @@ class GuestTable:
             "number": guest.number,
             "app": guest.app,
             "aor": guest.aor,
+            "resource": self._lookup(guest.resource),
             "sealed": self._session.seal(plain, _place(guest.number)),
             "said": to_json(
                 {
@@ -67,6 +73,9 @@ class GuestTable:
     def count(self) -> int:
         row = self._session.one(_GUESTS["count"])
         return int(row[0]) if row else 0
+
+    def _lookup(self, resource: Secret) -> bytes:
+        return self._session.lookup(resource.reveal()) if resource else b""
 
     def _guest(self, row: Row) -> Guest:
         number, app, aor, sealed, text, registered_at, expires_at, step = row

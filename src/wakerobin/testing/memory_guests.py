@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from wakerobin.core.guests import Guest
+from wakerobin.core.values import Secret
 from wakerobin.testing.memory_tables import Tables
 
 
@@ -19,6 +20,10 @@ class MemoryGuests:
 
     def of_aor(self, aor: str) -> list[Guest]:
         return sorted(self._rows.where(lambda one: one.aor == aor), key=lambda one: one.number)
+
+    def of_resource(self, resource: Secret) -> list[Guest]:
+        found = self._rows.where(lambda one: one.resource == resource)
+        return sorted(found, key=lambda one: one.number) if resource else []
 
     def page(self, after: int, limit: int) -> list[Guest]:
         found = self._rows.where(lambda one: one.number > after)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wakerobin.core.guests.resource import push_wish
 from wakerobin.core.ids import keyed_hash
-from wakerobin.core.values import Purpose, PushTarget
+from wakerobin.core.sip.uri import SipUri
+from wakerobin.core.values import NO_SECRET, Purpose, PushTarget, Secret
 
 FIRST_NUMBER = 2**48
 
@@ -52,6 +54,12 @@ class Guest:
     def for_purpose(self, purpose: Purpose) -> tuple[PushTarget, ...]:
         """Return its targets that may be used for that."""
         return tuple(target for target in self.targets if purpose in target.purposes)
+
+    @property
+    def resource(self) -> Secret:
+        """What its Contact says of its push resource (`PushWish.resource`); empty where that is nothing."""
+        wish = push_wish(SipUri.parse(self.contact_uri))
+        return wish.resource if wish is not None else NO_SECRET
 
     @property
     def next_at(self) -> int:

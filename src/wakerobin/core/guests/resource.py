@@ -36,6 +36,12 @@ class PushWish:
     prid: Secret = NO_SECRET
 
     @property
+    def resource(self) -> Secret:
+        """What tells this resource from every other; empty where the phone only asks."""
+        parts = (self.provider, self.param, self.prid.reveal())
+        return Secret(" ".join(parts)) if self.is_request else NO_SECRET
+
+    @property
     def is_request(self) -> bool:
         """Whether the phone wants to be pushed; else it wants to know by whom it could be."""
         return bool(self.prid)

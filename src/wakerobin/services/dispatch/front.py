@@ -29,6 +29,8 @@ NEVER_PROXIED = frozenset({"REGISTER", "OPTIONS"})
 ONLY_IN_DIALOGS = frozenset({"BYE", "PRACK", "UPDATE"})
 REGISTRAR_EXTENSIONS = frozenset({"path", "outbound", "gruu"})
 
+MOST_NAMESAKES = 100
+"""So many PBXs may have the same user here; what is beyond is found by its AOR."""
 CALLS_PER_SECOND = 10.0
 CALLS_AT_ONCE = 60.0
 MOST_BUCKETS = 20_000
@@ -93,8 +95,8 @@ class GuestDesk(Protocol):
         """Take a REGISTER to its PBX. False: it is no guest's."""
         ...
 
-    def meant(self, taken: list[SipUri]) -> int:
-        """Return the guest whom a request is for by the Routes of ours that it brought; 0: nobody."""
+    def meant(self, request: Message, taken: list[SipUri], flow: Flow) -> int:
+        """Return the guest whom a request is for, by the Routes of ours that it brought; 0: nobody."""
         ...
 
     def incoming(self, transaction: ServerTransactionHandle, onward: Message, number: int) -> None:
@@ -178,7 +180,7 @@ class Front:
             refuse(transaction, 481)
         elif self._is_for_us(onward):
             self._options(transaction)
-        elif number := self._guests.meant(taken):
+        elif number := self._guests.meant(request, taken, transaction.flow):
             self._for_guest(transaction, onward, number)
         elif mine := self._phones.of_flow(transaction.flow):
             if not self._guests.outgoing(transaction, onward, mine):
@@ -293,11 +295,19 @@ class Front:
 
     def _by_aor(self, request: Message, flow: Flow) -> Account | None:
         """Return the account that a PBX means which does not use our Contact: exactly one, of its own."""
-        for named in _named_aors(request):
-            bound = [a for a in self._accounts(named) if self._fleet.is_known(a, flow)]
+        for candidates in self._candidates(request):
+            bound = [a for a in candidates if a.proven and self._fleet.is_known(a, flow)]
             if bound:
                 return bound[0] if len(bound) == 1 else None
         return None
+
+    def _candidates(self, request: Message) -> Iterable[list[Account]]:
+        """Yield accounts that a request may be for: of the user at our own address, then of AORs."""
+        uri = SipUri.parse(request.uri)
+        if uri.user and self._routes.is_here(uri):
+            yield self._store.read(lambda tx: tx.accounts.by_user(uri.user, MOST_NAMESAKES))
+        for named in _named_aors(request):
+            yield self._accounts(named)
 
     def _accounts(self, named: str) -> list[Account]:
         return self._store.read(lambda tx: tx.accounts.by_aor(named))

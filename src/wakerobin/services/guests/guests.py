@@ -9,7 +9,7 @@ from typing import Any
 from wakerobin import log, metrics
 from wakerobin.core.addresses import networks_in, parse_address
 from wakerobin.core.call import CallPolicy
-from wakerobin.core.guests import Guest, is_guest_number
+from wakerobin.core.guests import Guest, is_guest_number, push_wish
 from wakerobin.core.ids import Entropy, hex_token
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.message import Message, respond
@@ -115,14 +115,32 @@ class Guests:
         """Take a REGISTER to its PBX. False: it is no guest's, and the phones' own registrar's."""
         return self._registering.take(transaction, onward)
 
-    def meant(self, taken: list[SipUri]) -> int:
-        """Return whom a request outside a dialog is for, by the Routes of ours that it brought; 0: nobody."""
+    def meant(self, request: Message, taken: list[SipUri], flow: Flow) -> int:
+        """Return whom a request outside a dialog is for; 0: nobody.
+
+        Our Path among its Routes says it, `taken` from it. A PBX that keeps none, or rewrites Contacts and
+        forgets it, shows the push resource in the Request-URI (RFC 8599 5.6.2), and comes from the PBX.
+        """
         for uri in taken:
             token = self._around.routes.read(uri)
             if token is not None:
                 is_path = token.side is Side.PBX and token.flow == PATH_FLOW
                 return token.account if is_path and is_guest_number(token.account) else 0
-        return 0
+        return self._by_resource(request.uri, flow) if "pn-prid" in request.uri.lower() else 0
+
+    def _by_resource(self, text: str, flow: Flow) -> int:
+        """Return the guest of this PBX that is meant; a phone may have several accounts and one resource."""
+        uri = SipUri.parse(text)
+        wish = push_wish(uri)
+        if wish is None or not wish.is_request:
+            return 0
+        found = self._around.store.read(lambda tx: tx.guests.of_resource(wish.resource))
+        here = [
+            one
+            for one in found
+            if one.pbx == flow.remote[0] and SipUri.parse(one.contact_uri).user == uri.user
+        ]
+        return max(here, key=lambda one: one.registered_at).number if here else 0
 
     def incoming(self, transaction: ServerTransactionHandle, onward: Message, number: int) -> None:
         """Take a request of the PBX to a guest: send it, or wake the phone and hold it.

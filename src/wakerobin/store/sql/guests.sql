@@ -7,6 +7,11 @@ SELECT number, app, aor, sealed, said, registered_at, expires_at, step FROM gues
 SELECT number, app, aor, sealed, said, registered_at, expires_at, step
 FROM guest WHERE aor = :aor ORDER BY number
 
+-- of_resource --
+-- Return the guests with one push resource.
+SELECT number, app, aor, sealed, said, registered_at, expires_at, step
+FROM guest WHERE resource = :resource ORDER BY number
+
 -- page --
 -- Return a page of guests.
 SELECT number, app, aor, sealed, said, registered_at, expires_at, step
@@ -14,10 +19,10 @@ FROM guest WHERE number > :after ORDER BY number LIMIT :limit
 
 -- put --
 -- Store or replace a guest.
-INSERT INTO guest (number, app, aor, sealed, said, registered_at, expires_at, step, next_at)
-VALUES (:number, :app, :aor, :sealed, :said, :registered_at, :expires_at, :step, :next_at)
-ON CONFLICT (number) DO UPDATE SET app = excluded.app, aor = excluded.aor, sealed = excluded.sealed,
-  said = excluded.said, registered_at = excluded.registered_at, expires_at = excluded.expires_at,
+INSERT INTO guest (number, app, aor, resource, sealed, said, registered_at, expires_at, step, next_at)
+VALUES (:number, :app, :aor, :resource, :sealed, :said, :registered_at, :expires_at, :step, :next_at)
+ON CONFLICT (number) DO UPDATE SET app = excluded.app, aor = excluded.aor, resource = excluded.resource,
+  sealed = excluded.sealed,  said = excluded.said, registered_at = excluded.registered_at, expires_at = excluded.expires_at,
   step = excluded.step, next_at = excluded.next_at
 
 -- remove --

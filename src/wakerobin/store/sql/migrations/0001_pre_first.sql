@@ -249,6 +249,7 @@ CREATE TABLE guest (
   number INTEGER PRIMARY KEY,
   app TEXT NOT NULL,
   aor TEXT NOT NULL,
+  resource BLOB NOT NULL, -- keyed: finds it by its push resource; empty where it has none
   sealed BLOB NOT NULL, -- JSON: its Contact, and where it is pushed
   said TEXT NOT NULL, -- JSON: what its REGISTER and the PBX said
   registered_at INTEGER NOT NULL,
@@ -258,6 +259,7 @@ CREATE TABLE guest (
 ) STRICT;
 CREATE INDEX guest_due ON guest (next_at);
 CREATE INDEX guest_aor ON guest (aor);
+CREATE INDEX guest_resource ON guest (resource, number);
 
 -- A message for an account. When each push registration has it, its content is erased, and the row says for a
 -- while that it came: a PBX sends some twice.
