@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.system.asking import request, stranger
@@ -46,6 +48,45 @@ async def test_a_phone_dials_out_and_answers_the_pbx_s_own_challenge(transport: 
         await world.until(lambda: call.responses[-1].cseq.method == "BYE")
         assert call.responses[-1].status == 200
         assert world.pbx.taken[call.call_id].is_over
+
+
+async def test_a_phone_asks_for_its_mailbox_itself_and_the_news_of_it_come_to_it() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        came = ring_only(world)
+        asked = phone.request_to("SUBSCRIBE", f"sip:alice@{DOMAIN}")
+        asked.set("Event", "message-summary")
+        asked.set("Contact", f"<{phone.contact}>")
+        asking = asyncio.create_task(phone.send(asked))
+        await world.until(lambda: bool(came))
+        subscribe = came[0].request
+        assert subscribe.get("event") == "message-summary"
+        contact = ("Contact", f"<sip:mailbox@{PBX[0]}:{PBX[1]}>")
+        headers = [contact, ("Expires", "600")]
+        came[0].respond(respond(subscribe, 200, to_tag="pbx", headers=headers, record_route=True))
+        assert (await world.do(wait_for(asking))).status == 200
+        routes = [("Route", value) for value in subscribe.values("record-route")]
+        said = ("Content-Type", "application/simple-message-summary")
+        news = request("NOTIFY", phone.contact, *routes, contact, ("Event", "message-summary"), said)
+        news.set("From", f"<sip:alice@{DOMAIN}>;tag=pbx")
+        news.set("To", subscribe.get("from") or "")
+        news.set("Call-ID", subscribe.call_id)
+        news.body = b"Messages-Waiting: yes\r\n"
+        flow = world.there.flow_to(Transport.UDP, *US)
+        world.pbx.transactions.request(news, flow, lambda _response: None, lambda _reason: None)
+        await world.until(lambda: any(one.method == "NOTIFY" for one in world.sent_to(phone.flow.local[0])))
+        (told,) = [one for one in world.sent_to(phone.flow.local[0]) if one.method == "NOTIFY"]
+        assert told.call_id == asked.call_id
+        assert told.body == news.body
+        account = world.store.read(lambda tx: tx.accounts.by_aor(f"sip:alice@{DOMAIN}"))[0]
+        assert world.messages.mailbox_of(account.id) is None, "it is the phone's own business"
+
+
+async def wait_for(task: asyncio.Task[Message]) -> Message:
+    """Wait for a task."""
+    return await task
 
 
 async def test_the_pbx_gets_the_request_from_the_binding_s_own_flow_with_two_record_routes() -> None:

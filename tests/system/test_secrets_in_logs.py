@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.system import writing
 from tests.system.served import CALL_TOKEN, INSTALLATION, KEY, NOTICE_TOKEN, PATH, World
 from tests.system.survival.around import surroundings
 from wakerobin import log
@@ -40,6 +41,7 @@ SUBSCRIPTION = {
     "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
     "auth": "BTBZMqHH6r4Tts7J_aSIgg",
 }
+WRITTEN = tuple(f"a-word-of-love-{number}" for number in range(6))
 SHORTEST = 6
 """Shorter texts are in every log by chance."""
 
@@ -237,6 +239,25 @@ class Scenes:
         await guesser.sleep()
         await phone.sleep()
 
+    async def write(self) -> None:
+        """Be written to, awake and asleep, and write, to somebody and to nobody."""
+        world = self.world
+        one, secret = f"{PATH}/{self.held['id']}", self.held["secret"]
+        phone = TalkingPhone("sip:anna@pbx.test", NEW_PASSWORD)
+        phone.secrets = self.secrets
+        assert (await writing.write(world.pbx, "anna", WRITTEN[0])).status == 202
+        await phone.start(world.sip, world.pbx.host)
+        assert (await phone.register()).status == 200
+        assert (await writing.write(world.pbx, "anna", WRITTEN[1])).status == 202
+        assert (await writing.write(world.pbx, "anna", WRITTEN[2], ("Require", WRITTEN[2]))).status == 420
+        await phone.sleep()
+        for words in ({"to": "ben", "body": WRITTEN[3]}, {"to": "mailto:x", "body": WRITTEN[4]}):
+            assert (await world.api.send("POST", f"{one}/messages", words, secret)).status == 202
+        assert (await world.api.send("GET", f"{one}/messages", None, secret)).status == 200
+        broken = await world.api.send("POST", f"{one}/messages", {"body": WRITTEN[5]}, secret)
+        assert broken.status == 422
+        assert WRITTEN[5] not in broken.text
+
     async def nonsense(self) -> None:
         """Send half-right requests that carry secrets to the sockets."""
         (contact,) = self.world.pbx.contacts("anna")
@@ -282,6 +303,7 @@ async def test_no_log_tells_a_secret(tmp_path: Path, told: io.StringIO) -> None:
     secrets.add("the enrolment key", KEY)
     secrets.add("a push token", CALL_TOKEN, NOTICE_TOKEN, NEW_TOKEN)
     secrets.add("a subscription", *SUBSCRIPTION.values())
+    secrets.add("what was written", *WRITTEN)
     secrets.add("an installation id", INSTALLATION, OTHER_INSTALLATION)
     for password in ("anna-password", NEW_PASSWORD, WRONG_PASSWORD):
         secrets.add("a HA1", *(digest.ha1(one, "anna", "pbx.test", password) for one in Algorithm))
@@ -292,6 +314,7 @@ async def test_no_log_tells_a_secret(tmp_path: Path, told: io.StringIO) -> None:
             await scenes.enrol()
             await scenes.change()
             await scenes.call()
+            await scenes.write()
             await scenes.nonsense()
             learn(world, secrets)
         # The next run takes up what this one has left, under a policy that ends it soon.

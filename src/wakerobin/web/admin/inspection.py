@@ -145,6 +145,7 @@ class Inspection:
                 }
                 for target in tx.targets.of_registration(registration.id)
             ],
+            "messages_waiting": tx.messages.count_for(registration.id),
             "account": self._account(account) if account is not None else None,
         }
 
