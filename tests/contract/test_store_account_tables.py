@@ -94,6 +94,19 @@ async def test_accounts_are_found_by_aor_and_by_our_contact(store: Store) -> Non
     assert store.read(lambda tx: tx.accounts.get(third.id + 1)) is None
 
 
+async def test_accounts_are_found_by_the_user_of_their_aor_whatever_the_domain(store: Store) -> None:
+    users = ("anna", "annabel", "ann", "anna.b")
+    aors = [f"sip:{user}@{domain}" for user in users for domain in ("x.example", "pbx.example")]
+    made = [account(f"n{n}", aor=aor) for n, aor in enumerate(aors)]
+    await store.transact(lambda tx: [tx.accounts.add(one) for one in made])
+    found = store.read(lambda tx: tx.accounts.by_user("anna", 9))
+    assert [one.aor for one in found] == ["sip:anna@pbx.example", "sip:anna@x.example"]
+    assert len(store.read(lambda tx: tx.accounts.by_user("anna", 1))) == 1
+    assert (
+        store.read(lambda tx: [tx.accounts.by_user(one, 9) for one in ("", "nobody", "%", "an")]) == [[]] * 4
+    )
+
+
 async def test_an_empty_contact_user_belongs_to_nobody_and_may_be_had_by_many(store: Store) -> None:
     await store.transact(lambda tx: [tx.accounts.add(account(n, contact_user="")) for n in ("a", "b")])
     assert store.read(lambda tx: tx.accounts.by_contact_user("")) is None

@@ -133,7 +133,7 @@ def test_every_example_of_a_configuration_can_be_used(path: Path, block: str, tm
     file = tmp_path / "wakerobin.toml"
     file.write_text(block)
     options = load(file, {})
-    assert list(options.apps) == list(tomllib.loads(block)["apps"])
+    assert list(options.apps) == list(tomllib.loads(block).get("apps", {}))
     assert lifetime_policies(options).keys() == options.apps.keys()
 
 

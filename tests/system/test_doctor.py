@@ -9,9 +9,12 @@ from pathlib import Path
 
 from tests.system.served import KEY, serving
 from tests.system.test_cli import Shell
-from wakerobin.core.values import Secret
+from wakerobin.core.values import Secret, Transport
 from wakerobin.ports.alarms import Alarm
 from wakerobin.ports.options import ApnsOptions, AppOptions
+from wakerobin.testing.pbx import FakePbx
+from wakerobin.testing.pbx_call import FakeCall
+from wakerobin.testing.pbx_registrar import PbxContact
 from wakerobin.testing.pns import FakePns
 from wakerobin.testing.pns_script import Refuse
 
@@ -114,3 +117,43 @@ async def test_a_clock_that_is_off_is_told_by_the_push_services_own(tmp_path: Pa
         pns.of(NOBODY, Refuse(status=400, reason="BadDeviceToken"))
         told = await shell("doctor", "push", "--config", str(configuration(tmp_path, pns.options())))
         assert "ok    clock: It agrees" in told.output
+
+
+async def test_what_pbxs_have_shown_is_told_with_what_to_do_and_a_name_that_they_cannot_resolve(
+    tmp_path: Path,
+) -> None:
+    shell = Shell(tmp_path)
+    async with serving(tmp_path, HOST) as world:
+        config = configuration(tmp_path, world.pns.options())
+        good = await shell("doctor", "pbx", "--config", str(config))
+        assert good.exit_code == 0, good.output
+        assert "WRONG" not in good.output
+        assert world.server.rooms is not None
+        store = world.server.rooms.ground.store
+        enrolled = await world.api.enrol(world.fields())
+        assert enrolled.status == 201
+        account = store.read(lambda tx: tx.accounts.by_aor("sip:anna@pbx.test"))[0]
+        # A call from an address that is not the PBX's.
+        stranger = FakePbx({}, domain="elsewhere.test")
+        await stranger.start("127.81.9.4")
+        try:
+            call = FakeCall(stranger, "sip:ben@elsewhere.test", "sip:anna@elsewhere.test", "Ben")
+            stranger.calls[call.call_id] = call
+            sip_host, sip_port = world.sip
+            uri = f"sip:{account.contact_user}@{sip_host}:{sip_port};transport=udp"
+            flow = stranger.endpoint.flow_to(Transport.UDP, sip_host, sip_port)
+            call.ring(PbxContact(uri, {}, 1e12, flow, "x", 1))
+            await world.pns.wait_for(lambda push: push.type == "call", 5.0)
+        finally:
+            await stranger.stop()
+        await store.transact(lambda tx: tx.alarms.put(Alarm("push-paused:phone/apns", 1, "Other things.")))
+        named = tmp_path / "named.toml"
+        named.write_text(f'{config.read_text()}[sip]\ntowards = {{"192.168.1.0/24" = "push.home"}}\n')
+        wrong = await shell("doctor", "pbx", "--config", str(named))
+        assert wrong.exit_code == 1
+        assert 'call_sources = ["127.81.9.4"]' in wrong.output
+        assert "'push.home' for 192.168.1.0/24 is a name" in wrong.output
+        assert "Other things" not in wrong.output
+        assert account.contact_user not in wrong.output
+        as_json = await shell("doctor", "pbx", "--config", str(config), "--json")
+        assert [check["good"] for check in json.loads(as_json.stdout)["checks"]] == [True, False, True]

@@ -234,6 +234,17 @@ async def test_a_pbx_that_writes_the_number_instead_of_our_contact_is_understood
         await world.until(lambda: bool(phone.calls), 1 * SECOND)
 
 
+async def test_a_pbx_that_writes_its_users_name_at_our_address_is_understood_and_nobody_else() -> None:
+    world = World(sip=SipOptions(contact_user={DOMAIN: "aor"}))
+    async with world.running():
+        await world.enrol()
+        call = request("INVITE", f"sip:alice@{US[0]}:{US[1]}", to="sip:+49301@elsewhere.example")
+        assert (await stranger(world, "203.0.113.99").ask(call)).status == 404
+        assert not world.pushes.sent
+        at_pbx(world).send(call)
+        await world.until(lambda: bool(world.pushes.sent), 1 * SECOND)
+
+
 async def test_another_address_of_the_pbx_s_name_may_write_the_number_too() -> None:
     world = World()
     world.names.zone[DOMAIN] = [PBX[0], "198.51.100.10"]

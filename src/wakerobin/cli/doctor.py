@@ -10,6 +10,7 @@ import click
 
 from wakerobin.cli.failures import Failure, Misconfigured
 from wakerobin.cli.flags import Configured, configured
+from wakerobin.cli.pbx_checks import pbx_checks
 from wakerobin.cli.reaching import find
 from wakerobin.cli.show import JSON, print_json, when
 from wakerobin.cli.sources import Json, source
@@ -54,6 +55,23 @@ def alarms(configuration: Configured, as_json: bool) -> None:  # noqa: FBT001
         raise Failure(f"{len(found)} {'alarm stands' if len(found) == 1 else 'alarms stand'}")
     if not as_json:
         click.echo("Nothing is wrong.")
+
+
+@doctor.command()
+@JSON
+@configured("store", "sip")
+def pbx(configuration: Configured, as_json: bool) -> None:  # noqa: FBT001
+    """Say what stands between this server and its PBXs, as far as it has shown so far (docs/pbx.md)."""
+    options = configuration.options
+    with source(options) as asked:
+        found = pbx_checks(options.sip, asked.alarms()["alarms"])
+    if as_json:
+        print_json({"checks": [asdict(check) for check in found]})
+    for check in () if as_json else found:
+        click.echo(f"{'ok   ' if check.good else 'WRONG'} {check.text}")
+    wrong = sum(not check.good for check in found)
+    if wrong:
+        raise Failure(f"{wrong} {'thing is' if wrong == 1 else 'things are'} to be mended")
 
 
 @doctor.command()

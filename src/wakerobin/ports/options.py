@@ -54,6 +54,11 @@ class SipOptions:
         (),
         "Name servers, `address` or `address:port`, in place of the system's; /etc/hosts counts, too.",
     )
+    contact_user: dict[str, str] = _table(
+        dict,
+        'PBXs that want the user of the AOR in our Contact, `{"*.provider.example" = "aor"}`; all others get '
+        "a secret one (docs/pbx.md).",
+    )
     allow_private: tuple[str, ...] = _option(
         (), "Private networks that may be PBXs or push hosts, e.g. `192.168.1.0/24`."
     )

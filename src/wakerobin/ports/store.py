@@ -202,6 +202,10 @@ class Accounts(Protocol):
         """Return the accounts of an AOR, one for each app at most."""
         ...
 
+    def by_user(self, user: str, limit: int) -> list[Account]:
+        """Return accounts whose AOR has this user, whatever its domain."""
+        ...
+
     def by_contact_user(self, user: str) -> Account | None: ...
     def add(self, account: Account) -> Account:
         """Store a new account and return it with its id."""

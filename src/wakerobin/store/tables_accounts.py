@@ -52,6 +52,12 @@ class AccountTable:
     def by_aor(self, aor: str) -> list[Account]:
         return [_account(row) for row in self._session.all(_ACCOUNTS["by_aor"], aor=aor)]
 
+    def by_user(self, user: str, limit: int) -> list[Account]:
+        # `A` comes right after `@`: all that begins with the user and an `@` lies between.
+        first, after = f"sip:{user}@", f"sip:{user}A"
+        rows = self._session.all(_ACCOUNTS["by_user"], first=first, after=after, limit=limit)
+        return [_account(row) for row in rows]
+
     def by_contact_user(self, user: str) -> Account | None:
         row = self._session.one(_ACCOUNTS["by_contact_user"], contact_user=user)
         return _account(row) if row else None

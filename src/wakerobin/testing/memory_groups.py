@@ -51,6 +51,10 @@ class MemoryAccounts:
     def by_aor(self, aor: str) -> list[Account]:
         return self._rows.where(lambda a: a.aor == aor)
 
+    def by_user(self, user: str, limit: int) -> list[Account]:
+        found = self._rows.where(lambda a: a.aor.startswith(f"sip:{user}@"))
+        return sorted(found, key=lambda a: (a.aor, a.app))[:limit]
+
     def by_contact_user(self, user: str) -> Account | None:
         return next((a for a in self._rows.rows.values() if user and a.contact_user == user), None)
 

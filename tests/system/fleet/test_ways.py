@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.system.fleet.world import HOUR, MINUTE, SECOND, US, World, world
+from tests.system.fleet.world import HOUR, MINUTE, SECOND, US, World, options, world
 from wakerobin import log
 from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Flow, Transport
@@ -268,3 +268,101 @@ async def test_another_users_pbx_may_not_ring_this_account() -> None:
         w.fleet.is_from_pbx(other, flow_from("203.0.113.9"))
         await w.run_for(SECOND)
         assert w.fleet.is_from_pbx(other, flow_from("203.0.113.9"))
+
+
+def named(w: World) -> World:
+    """Let the PBX of this world have the AOR's user in our Contact."""
+    w.options = options(contact_user={"*.test": "aor", "10.0.0.0/8": "random"})
+    w.build()
+    return w
+
+
+async def test_a_pbx_that_insists_on_it_gets_the_users_own_name_in_our_contact() -> None:
+    w = named(world())
+    async with w.running():
+        account = await w.prove()
+        assert w.contacts() == ["sip:alice@10.0.0.1:5060;transport=udp"]
+        upstream = w.fleet.upstream(account.id)
+        assert upstream is not None
+        assert upstream.contact_uri == w.contacts()[0]
+        await w.run_for(2 * HOUR)
+        assert len(w.contacts()) == 1
+        await w.end(1)
+        await w.run_for(MINUTE)
+        assert w.contacts() == []
+
+
+async def test_a_desk_phone_of_that_name_is_not_taken_for_ours_and_not_removed() -> None:
+    w = named(world())
+    desk = "sip:alice@10.0.0.7:5060"
+    async with w.running():
+        w.pbx.registrar.add_desk_phone("alice", desk, flow_from("10.0.0.7"), expires=40_000)
+        account = await w.prove()
+        left = w.fleet.status(account.id).expires_at - w.clock.now()
+        assert left <= 600 * SECOND, "not the expiry of the desk phone"
+        await w.run_for(3 * HOUR)
+        assert len(w.contacts()) == 2
+        await w.end(1)
+        await w.run_for(MINUTE)
+        assert w.contacts() == [desk]
+
+
+async def test_a_pbx_that_is_told_another_name_of_us_loses_the_one_of_before() -> None:
+    w = world()
+    async with w.running():
+        account = await w.prove()
+        assert w.contacts()[0].startswith(f"sip:{account.contact_user}@")
+    w.options = options(contact_user={"pbx.test": "aor"})
+    w.restart()
+    async with w.running():
+        w.fleet.refresh_now(account.id)
+        await w.run_for(2 * SECOND)
+        assert w.contacts() == ["sip:alice@10.0.0.1:5060;transport=udp"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fields"),
+    [
+        ("pbx.test", {}),
+        ("registrar.test", {"registrar": "registrar.test:5060"}),
+        ("proxy.test", {"outbound_proxy": "sip:proxy.test"}),
+    ],
+)
+async def test_a_pbx_is_named_by_its_domain_its_registrar_or_its_proxy(
+    pattern: str, fields: dict[str, str]
+) -> None:
+    w = world()
+    w.options = options(contact_user={pattern: "aor"})
+    w.build()
+    w.names.zone = {"registrar.test": ["10.0.0.9"], "proxy.test": ["10.0.0.9"], "pbx.test": ["10.0.0.9"]}
+    async with w.running():
+        await w.prove(**fields)
+        assert w.contacts() == ["sip:alice@10.0.0.1:5060;transport=udp"]
+
+
+async def test_another_word_for_our_contact_is_refused_in_words() -> None:
+    with pytest.raises(ConfigurationError, match=r"sip\.contact_user: 'number'"):
+        world(contact_user={"pbx.test": "number"})
+
+
+async def test_calls_from_elsewhere_are_shown_to_the_operator_with_what_to_write() -> None:
+    w = world()
+    async with w.running():
+        account = await w.prove()
+        for source in ("198.51.100.1", "198.51.100.2", "198.51.100.1"):
+            w.fleet.is_from_pbx(account, flow_from(source))
+        await w.run_for(SECOND)
+        (alarm,) = w.store.read(lambda tx: tx.alarms.all())
+        assert alarm.name == "call-source:pbx.test"
+        assert 'call_sources = ["198.51.100.1", "198.51.100.2"]' in alarm.words
+        assert "accepted for now" in alarm.words
+        assert account.contact_user not in alarm.words
+    w.options = options(call_sources=("198.51.100.0/24",), call_sources_policy="strict")
+    w.restart()
+    async with w.running():
+        assert w.fleet.is_from_pbx(account, flow_from("198.51.100.1"))
+        assert w.store.read(lambda tx: tx.alarms.all()) == []
+        assert not w.fleet.is_from_pbx(account, flow_from("203.0.113.1"))
+        await w.run_for(SECOND)
+        (alarm,) = w.store.read(lambda tx: tx.alarms.all())
+        assert "are refused" in alarm.words

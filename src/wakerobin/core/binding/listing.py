@@ -58,7 +58,8 @@ def leftovers_among(listed: Sequence[NameAddr], request: BindingRequest) -> tupl
     return tuple(
         contact.uri
         for contact in listed
-        if _has_our_user(contact, request) and not _is_equivalent(contact, request)
+        if (_has_our_user(contact, request) or _has_our_instance(contact, request))
+        and not _is_equivalent(contact, request)
     )
 
 
@@ -127,6 +128,8 @@ def _is_equivalent(contact: NameAddr, request: BindingRequest) -> bool:
 
 
 def _has_our_user(contact: NameAddr, request: BindingRequest) -> bool:
+    if not request.has_secret_user:
+        return False
     try:
         user = SipUri.parse(request.contact_uri).user
         return bool(user) and SipUri.parse(contact.uri).user == user

@@ -35,6 +35,8 @@ class BindingRequest:
     call_id: str
     routes: tuple[str, ...] = ()
     user_agent: str = "Wakerobin"
+    has_secret_user: bool = True
+    """Whether a contact with the user part of ours is ours: else it may be a desk phone's."""
     contact: str = field(init=False)
 
     def __post_init__(self) -> None:

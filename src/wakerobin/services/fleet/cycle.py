@@ -29,7 +29,7 @@ from wakerobin.core.sip.targets import Target
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Credentials, Flow
 from wakerobin.services.fleet.hops import Hop, hop_to
-from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
+from wakerobin.services.fleet.our_address import OurAddresses
 from wakerobin.services.fleet.registrars import Registrar
 from wakerobin.services.fleet.surroundings import Surroundings
 from wakerobin.services.fleet.turns import Urgency
@@ -145,10 +145,10 @@ class _Cycle:
         self._hop = hop_to(target, errand.account.id, around.options.sip.pbx_connections)
         self._flow = flow = self._hop.flow(around.endpoint)
         if not errand.contact:
-            ours = self._cycles.addresses.towards(flow)
-            self._contact = contact_uri(errand.account.contact_user, ours, flow.transport)
+            self._contact = self._cycles.addresses.contact(errand.account, flow)
+        is_secret = self._cycles.addresses.has_secret_user(errand.account)
         self._conversation = Conversation(
-            binding_request(errand.account, self._contact, self._call_id()),
+            binding_request(errand.account, self._contact, self._call_id(), has_secret_user=is_secret),
             errand.credentials,
             intent=errand.intent,
             expires_s=errand.registrar.expires_s,
@@ -218,7 +218,9 @@ class _Cycle:
         return keyed_hash(self._cycles.around.server_secret, "Call-ID", *parts, size=_CALL_ID_OCTETS).hex()
 
 
-def binding_request(account: Account, contact: str, call_id: str) -> BindingRequest:
+def binding_request(
+    account: Account, contact: str, call_id: str, *, has_secret_user: bool = True
+) -> BindingRequest:
     """Return what each REGISTER for an account says."""
     return BindingRequest(
         aor=account.aor,
@@ -228,6 +230,7 @@ def binding_request(account: Account, contact: str, call_id: str) -> BindingRequ
         call_id=call_id,
         routes=(proxy_route(account.outbound_proxy),) if account.outbound_proxy else (),
         user_agent=_USER_AGENT,
+        has_secret_user=has_secret_user,
     )
 
 

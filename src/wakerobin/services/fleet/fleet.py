@@ -66,7 +66,7 @@ class Fleet:
             server_secret=self.server_secret,
         )
         self._roster = Roster()
-        self._addresses = OurAddresses(self.endpoint, self.options.sip.towards)
+        self._addresses = OurAddresses(self.endpoint, self.options.sip.towards, self.options.sip.contact_user)
         self._registrars = Registrars(around)
         cycles = Cycles(around, self._addresses)
         self._refreshing = Refreshing(around, self._roster, self._registrars, cycles)

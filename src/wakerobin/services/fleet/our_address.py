@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
-from wakerobin.core.addresses import parse_address
-from wakerobin.core.values import Flow, Transport
+from wakerobin.core.addresses import matches_host, parse_address
+from wakerobin.core.errors import ConfigurationError, SipSyntaxError
+from wakerobin.core.sip.uri import SipUri
+from wakerobin.core.values import Account, Flow, Transport
 from wakerobin.ports.sip import SipEndpoint
 
 _MOST_CHANGES = 4
 _FORGET_AFTER_S = 3_600.0
+_AOR, _SECRET = "aor", "random"
 
 
 class OurAddresses:
     """What goes into Contact and Record-Route towards each PBX (address and port).
 
-    `towards` are the networks for which the operator has said it; nothing is learnt there.
+    `towards` are the networks for which the operator has said it; nothing is learnt there. `users` says, by
+    a pattern of PBXs' names, which user part: `aor`, where a PBX insists on it, else a secret one. Raises
+    ConfigurationError for another word.
     """
 
-    def __init__(self, endpoint: SipEndpoint, towards: dict[str, str]) -> None:
+    def __init__(self, endpoint: SipEndpoint, towards: dict[str, str], users: dict[str, str]) -> None:
         self._endpoint = endpoint
+        if wrong := set(users.values()) - {_AOR, _SECRET}:
+            raise ConfigurationError(f"sip.contact_user: {min(wrong)!r} is neither `aor` nor `random`")
+        self._named = tuple(pattern for pattern, kind in users.items() if kind == _AOR)
         self._said = [ipaddress.ip_network(network, strict=False) for network in towards]
         self._seen: dict[tuple[Transport, str, int], tuple[str, int]] = {}
         self._changes: dict[tuple[Transport, str, int], list[float]] = {}
@@ -53,6 +62,20 @@ class OurAddresses:
         self._seen[key] = (str(address), port if seen[1] is None else seen[1])
         return True
 
+    def contact(self, account: Account, flow: Flow) -> str:
+        """Return the URI of our Contact for an account towards its PBX."""
+        user = account.aor.removeprefix("sip:").rpartition("@")[0]
+        if self.has_secret_user(account):
+            user = account.contact_user
+        return contact_uri(user, self.towards(flow), flow.transport)
+
+    def has_secret_user(self, account: Account) -> bool:
+        """Whether the user part of that URI is known to nobody else: then it is ours wherever it stands."""
+        if not self._named:
+            return True
+        hosts = _hosts(account.aor, account.registrar, account.outbound_proxy)
+        return not any(matches_host(pattern, host) for pattern in self._named for host in hosts)
+
     def is_learnt(self, flow: Flow) -> bool:
         """Whether the far end sees us behind a NAT."""
         return (flow.transport, *flow.remote) in self._seen
@@ -73,6 +96,16 @@ class OurAddresses:
     def _is_said(self, remote: str) -> bool:
         address = parse_address(remote)
         return address is not None and any(address in network for network in self._said)
+
+
+@lru_cache(maxsize=4096)
+def _hosts(aor: str, registrar: str, outbound_proxy: str) -> tuple[str, ...]:
+    """Return the names that an account's PBX goes by."""
+    named = (aor, f"sip:{registrar}" if registrar else "", outbound_proxy)
+    try:
+        return tuple(SipUri.parse(one).host for one in named if one)
+    except SipSyntaxError:
+        return ()
 
 
 def contact_uri(user: str, address: tuple[str, int], transport: Transport) -> str:

@@ -11,7 +11,7 @@ from wakerobin.core.errors import ConfigurationError
 from wakerobin.core.values import Account, Flow, Transport
 from wakerobin.services.fleet.cycle import proxy_route
 from wakerobin.services.fleet.hops import hop_to
-from wakerobin.services.fleet.our_address import OurAddresses, contact_uri
+from wakerobin.services.fleet.our_address import OurAddresses
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrars
 from wakerobin.services.fleet.schedule import Roster
@@ -56,7 +56,7 @@ class Ways:
         ours = self._addresses.towards(flow)
         return Upstream(
             flow=flow,
-            contact_uri=contact_uri(account.contact_user, ours, flow.transport),
+            contact_uri=self._addresses.contact(account, flow),
             our_address=ours,
             service_route=self._refreshing.service_routes.get(account_id, ()),
             proxy_uri=proxy_route(account.outbound_proxy),

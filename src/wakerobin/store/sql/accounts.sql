@@ -10,6 +10,12 @@ SELECT id, slot, app, aor, auth_user, registrar, outbound_proxy, transport, cont
   algorithm, state, state_since_at, said, created_at
 FROM account WHERE aor = :aor ORDER BY id
 
+-- by_user --
+-- Return accounts whose address-of-record begins so.
+SELECT id, slot, app, aor, auth_user, registrar, outbound_proxy, transport, contact_user, instance, proven,
+  algorithm, state, state_since_at, said, created_at
+FROM account WHERE aor >= :first AND aor < :after ORDER BY aor, app LIMIT :limit
+
 -- by_contact_user --
 -- Return the account whose Contact at its PBX has this user part.
 SELECT id, slot, app, aor, auth_user, registrar, outbound_proxy, transport, contact_user, instance, proven,
