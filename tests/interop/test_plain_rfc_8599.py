@@ -1,6 +1,6 @@
-"""A phone that never enrolled: linphone with its own push parameters, at Kamailio, through us (RFC 8599).
+"""A phone that never enrolled: linphone with its own push parameters, through us (RFC 8599).
 
-linphone knows nothing of Wakerobin but its address, as outbound proxy; Kamailio keeps our Path.
+linphone knows nothing of Wakerobin but its address, as outbound proxy; Kamailio keeps our Path, Asterisk does not need it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.interop.peers.asterisk import Asterisk
+from tests.interop.peers.baresip import Baresip, PhoneAccount
+from tests.interop.peers.debian import NoMirrorError
 from tests.interop.peers.kamailio import Kamailio
 from tests.interop.peers.lab import Lab
 from tests.interop.peers.linphone import Linphone
@@ -33,36 +36,42 @@ class Street:
     topic: str
 
     def phone(self, transport: str = "udp", params: str = "") -> Linphone:
-        """Make alice's linphone: a client that is asleep until it is woken."""
-        scene, app = self.scene, f"{self.team}.{self.topic}"
-        both = f"pn-provider=apns;pn-param={app}.voip&remote;pn-prid={TOKEN}:voip&{NOTICE}:remote"
-        ip, port = scene.lab.place()
-        made = Linphone(
-            ip, port, "alice", "pw-alice", scene.server.address, transport=transport, pn=params or both
-        )
-        return scene.lab.keep(made)
+        """Make alice's linphone."""
+        app = f"{self.team}.{self.topic}"
+        return a_linphone(self.scene.lab, self.scene.server, app, transport, params)
 
 
 @contextlib.asynccontextmanager
 async def street(lab: Lab, *, max_expires: int = 3600) -> AsyncIterator[Street]:
     pbx = await lab.start(Kamailio(*lab.place(), USERS, max_expires=max_expires))
-    dns = FakeDns({"pbx.test": [f"A {pbx.ip}"], "_sip._udp.pbx.test": [f"SRV 0 0 {pbx.port} pbx.test."]})
+    async with serving(lab, *pbx.place) as (server, pns):
+        options = pns.options()
+        yield Street(Scene(lab, pbx, pns, server), options.team_id, options.topic)
+
+
+@contextlib.asynccontextmanager
+async def serving(lab: Lab, pbx: str, port: int) -> AsyncIterator[tuple[Wakerobin, PushEnd]]:
+    """Run a server that finds pbx.test at this place, and a push service."""
+    srv = [f"SRV 0 0 {port} pbx.test."]
+    dns = FakeDns({"pbx.test": [f"A {pbx}"], "_sip._udp.pbx.test": srv})
     ip, _ = lab.place()
     await dns.start(ip)
     pns = await lab.start(PushEnd(lab.folder(f"pns-{secrets.token_hex(4)}"), ip))
-    options = pns.options()
-    server = Wakerobin(
-        *lab.place(),
-        options,
-        ["pbx.test", pbx.ip],
-        sip={"dns": [dns.address]},
-        app={"plain_8599": True},
-    )
+    sip, app = {"dns": [dns.address]}, {"plain_8599": True}
+    server = Wakerobin(*lab.place(), pns.options(), ["pbx.test", pbx], sip=sip, app=app)
     await lab.start(server)
     try:
-        yield Street(Scene(lab, pbx, pns, server), options.team_id, options.topic)
+        yield server, pns
     finally:
         await dns.stop()
+
+
+def a_linphone(lab: Lab, server: Wakerobin, app: str, transport: str = "udp", params: str = "") -> Linphone:
+    """Make alice's linphone: a client that is asleep until it is woken."""
+    both = f"pn-provider=apns;pn-param={app}.voip&remote;pn-prid={TOKEN}:voip&{NOTICE}:remote"
+    ip, port = lab.place()
+    made = Linphone(ip, port, "alice", "pw-alice", server.address, transport=transport, pn=params or both)
+    return lab.keep(made)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -126,3 +135,34 @@ async def test_linphone_calls_through_us_with_its_pbx_s_password_alone(lab: Lab)
         await phone.hang_up()
         await phone.wait_idle()
         await desk.succeeded()
+
+
+async def test_asterisk_which_rewrites_contacts_is_understood_by_the_push_resource(lab: Lab) -> None:
+    try:
+        pbx = await lab.start(Asterisk(*lab.place(), USERS))
+    except NoMirrorError as nowhere:
+        pytest.skip(f"without Asterisk: {nowhere}")
+    async with serving(lab, *pbx.place) as (server, pns):
+        options = pns.options()
+        app = f"{options.team_id}.{options.topic}"
+        # One resource only: to Dial(${PJSIP_DIAL_CONTACTS(…)}) the & between two would begin another phone.
+        params = f"pn-provider=apns;pn-param={app}.voip;pn-prid={TOKEN}"
+        phone = a_linphone(lab, server, app, params=params)
+        await phone.wake()
+        await phone.wait_registered()
+        accepted = await phone.wait_message("SIP/2.0 200")
+        assert accepted.headers("Feature-Caps") == ['*;+sip.pns="apns"']
+        assert len(await pbx.contacts("alice")) == 1
+        await phone.vanish()
+
+        caller = lab.keep(Baresip(*lab.place(), [PhoneAccount("bob", "pw-bob", pbx.address)]))
+        await caller.wake()
+        await caller.wait_registered()
+        await caller.dial("sip:alice@pbx.test")
+        await pns.wait_push(TOKEN)
+        await phone.wake()
+        await phone.wait_ringing()
+        await phone.answer()
+        await caller.wait_established()
+        await caller.hang_up()
+        await phone.wait_idle()
