@@ -33,6 +33,8 @@ class _Round:
     """Messages that are not sent over this flow any more."""
     cursor: int = 0
     under_way: ClientTransactionHandle | None = None
+    came_back: bool = False
+    """The phone has registered over this flow since the message that is under way was sent."""
 
 
 class Deliveries:
@@ -49,10 +51,26 @@ class Deliveries:
 
     def load(self) -> None:
         """Read for whom something waits, so that the arrival of all others costs nothing."""
-        self._awaiting = set(self._around.store.read(lambda tx: tx.messages.awaiting()))
+        try:
+            self._awaiting = set(self._around.store.read(lambda tx: tx.messages.awaiting()))
+        except StoreUnavailableError as error:
+            _log.warning("store_unavailable", reason=str(error))
+
+    def forget_for_whom(self) -> None:
+        """A commit may have been done whose success could not be told: look in the store again."""
+        self._awaiting = None
+
+    def came_before(self, account_id: int) -> None:
+        """The PBX repeats itself: maybe nobody was told of the first one."""
+        if self._awaiting is None:
+            self.load()
+        for phone in self._around.phones.flows(account_id):
+            self.phone_arrived(phone)
 
     def came(self, account_id: int, registration_ids: Sequence[int], request: Message) -> None:
         """A message was kept for these: bring it to those that are there, and to phones without any."""
+        if self._awaiting is None:
+            self.load()
         if self._awaiting is not None:
             self._awaiting.update(registration_ids)
         phones = self._around.phones.flows(account_id)
@@ -77,7 +95,7 @@ class Deliveries:
         is_same = former is not None and former.phone.flow == phone.flow
         if former is not None and former.under_way is not None:
             if is_same:
-                former.phone = phone
+                former.phone, former.came_back = phone, True
                 return
             former.under_way.abandon()
         refused = former.refused if former is not None and is_same else set()
@@ -105,7 +123,7 @@ class Deliveries:
                 if self._awaiting is not None:
                     self._awaiting.discard(number)
             return
-        one.cursor = message.id
+        one.cursor, one.came_back = message.id, False
         request = copies.opened(message.content)
         if request is None:
             one.refused.add(message.id)
@@ -141,10 +159,13 @@ class Deliveries:
             self._around.start(self._tell_refused(one.phone.registration_id, reason))
             self._next(one)
         else:
-            one.under_way = None  # whatever it is, the next ones would meet it too
+            self._failed(one, "")  # whatever it is, the next ones would meet it too
 
     def _failed(self, one: _Round, _reason: str) -> None:
         one.under_way = None
+        if one.came_back and self._rounds.get(one.phone.registration_id) is one:
+            one.cursor = 0
+            self._next(one)
 
     async def _settle(self, registration_id: int, message: KeptMessage) -> None:
         now = self._around.clock.now()

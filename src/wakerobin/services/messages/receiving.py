@@ -106,6 +106,7 @@ class Receiving:
             fate = await self._around.store.transact(lambda tx: self._keep_in(tx, request, account, now))
         except StoreUnavailableError as error:
             _log.warning("store_unavailable", reason=str(error))
+            self._deliveries.forget_for_whom()
             refuse(transaction, 500, "It cannot be stored now", retry_after=TRY_AGAIN_S)
             return
         match fate:
@@ -117,6 +118,7 @@ class Receiving:
             case _Fate.REPEATED:
                 transaction.respond(answer(request, 202))
                 metrics.MESSAGES.labels("repeated").inc()
+                self._deliveries.came_before(account.id)
             case _Fate.FULL:
                 # Not a 503: a PBX would leave us alone with the calls of all others for it.
                 text = "Too many messages wait for each of these phones"
