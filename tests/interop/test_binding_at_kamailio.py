@@ -118,9 +118,7 @@ class Server:
     @property
     def uri(self) -> str:
         account = self.account
-        return (
-            f"sip:{account.contact_user}@{self.place[0]}:{self.place[1]};transport={account.transport.value}"
-        )
+        return f"sip:{account.contact_user}@{self.place[0]}:{self.place[1]};transport={(account.transport or Transport.UDP).value}"
 
     async def contact(self) -> Contact | None:
         """What the PBX holds of us."""
@@ -368,7 +366,7 @@ async def look(server: Server) -> tuple[bool, int]:
         first_cseq=1,
         entropy=os.urandom,
     )
-    flow = server.endpoint.flow_to(account.transport, *server.pbx.place)
+    flow = server.endpoint.flow_to(account.transport or Transport.UDP, *server.pbx.place)
     end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def answered(response: Message) -> None:
