@@ -1,6 +1,7 @@
 """A phone that never enrolled: linphone with its own push parameters, through us (RFC 8599).
 
-linphone knows nothing of Wakerobin but its address, as outbound proxy; Kamailio keeps our Path, Asterisk does not need it.
+linphone knows nothing of Wakerobin but its address, as outbound proxy. Kamailio keeps our Path, Asterisk
+needs none.
 """
 
 from __future__ import annotations

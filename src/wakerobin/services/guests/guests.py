@@ -109,6 +109,11 @@ class Guests:
             finally:
                 self._tasks = None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests to guests are under way."""
+        return sum(map(len, self._waiting.values()))
+
     # From the front door
 
     def register(self, transaction: ServerTransactionHandle, onward: Message) -> bool:
