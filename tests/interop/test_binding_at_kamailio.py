@@ -118,7 +118,8 @@ class Server:
     @property
     def uri(self) -> str:
         account = self.account
-        return f"sip:{account.contact_user}@{self.place[0]}:{self.place[1]};transport={(account.transport or Transport.UDP).value}"
+        transport = account.transport or Transport.UDP
+        return f"sip:{account.contact_user}@{self.place[0]}:{self.place[1]};transport={transport}"
 
     async def contact(self) -> Contact | None:
         """What the PBX holds of us."""
