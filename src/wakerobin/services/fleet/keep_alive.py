@@ -8,7 +8,8 @@ from wakerobin.services.fleet.hops import Hops
 from wakerobin.services.fleet.our_address import OurAddresses
 from wakerobin.services.fleet.surroundings import Surroundings
 
-_EVERY_S = 25.0
+_LEAST_S, _MOST_S = 25.0, 29.0
+"""How often: RFC 5626 4.4.1 has 24 to 29 s for what goes through NATs."""
 _PING = b"\r\n\r\n"
 """RFC 5626 3.5.1. Over UDP, where that asks for STUN, PBXs drop it unread, which is all that it takes."""
 
@@ -34,8 +35,7 @@ class KeepAlives:
             self._timer = None
 
     def _arm(self) -> None:
-        # 80 to 100 % of the interval, as RFC 5626 4.4 has it.
-        wait_s = _EVERY_S * (0.8 + 0.2 * self._around.jitter())
+        wait_s = _LEAST_S + (_MOST_S - _LEAST_S) * self._around.jitter()
         self._timer = self._around.timers.call_at(self._around.clock.monotonic() + wait_s, self._ping)
 
     def _ping(self) -> None:
