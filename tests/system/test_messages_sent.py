@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.system.calls_world import DOMAIN, MINUTE, PBX, SECOND, World
+from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.sip.message import Message
 from wakerobin.core.values import Account, Ended, PushRegistration
 from wakerobin.ports.messages import SendState, SentMessage
 from wakerobin.services.messages.sending import MOST_WAITING, HandOver
+from wakerobin.testing.memory import Fault
 
 
 def composed(world: World, registration: PushRegistration, name: str = "a", **changes: object) -> SentMessage:
@@ -189,6 +191,20 @@ async def test_what_a_restart_found_unsent_is_sent_as_the_same_message() -> None
 def same(one: Message, other: Message) -> bool:
     """Whether two MESSAGEs are copies of one."""
     return (one.call_id, one.from_tag, one.body) == (other.call_id, other.from_tag, other.body)
+
+
+@pytest.mark.parametrize("fault", Fault)
+async def test_what_may_not_be_kept_is_handed_over_again_and_sent_once(fault: Fault) -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        message = composed(world, only(world, account))
+        world.store.break_next(fault)
+        with pytest.raises(StoreUnavailableError):
+            await world.do(world.messages.sending.hand_over(message))
+        await hand_over(world, message)
+        await world.run_for(MINUTE)
+        assert len(world.pbx.messages) == 1
 
 
 async def test_not_too_many_wait_at_once_and_none_of_an_ended_registration() -> None:

@@ -49,18 +49,21 @@ class Sending:
     async def hand_over(self, message: SentMessage) -> HandOver:
         """Keep a message, and send it. One of the same name that was handed over before is not sent again."""
 
-        def work(tx: Transaction) -> HandOver | bool:
-            if tx.sent_messages.get(message.registration_id, message.message_id) is not None:
-                return False
+        def work(tx: Transaction) -> SentMessage | None:
+            known = tx.sent_messages.get(message.registration_id, message.message_id)
+            if known is not None:
+                return known
             if tx.sent_messages.count_waiting(message.registration_id) >= MOST_WAITING:
-                return HandOver.TOO_MANY
-            return tx.sent_messages.add(message)
+                return None
+            tx.sent_messages.add(message)
+            return message
 
         kept = await self._around.store.transact(work)
-        if isinstance(kept, HandOver):
-            return kept
-        if kept:
-            self._send(message)
+        if kept is None:
+            return HandOver.TOO_MANY
+        # One that is known and neither under way nor over was kept by a commit that could not be told.
+        if kept.state is SendState.WAITING and _key(kept) not in self._waits:
+            self._send(kept)
         return HandOver.TAKEN
 
     def new_id(self) -> str:
@@ -83,7 +86,7 @@ class Sending:
         self._waits.clear()
 
     def _send(self, message: SentMessage) -> None:
-        key = (message.registration_id, message.message_id)
+        key = _key(message)
         self._waits.pop(key, None)
         if key in self._under_way:
             return
@@ -118,8 +121,7 @@ class Sending:
             self._end(message, SendState.FAILED, 0, text)
             return
         when = around.clock.monotonic() + _LOOK_AGAIN_S
-        key = (message.registration_id, message.message_id)
-        self._waits[key] = around.timers.call_at(when, lambda: self._send(message))
+        self._waits[_key(message)] = around.timers.call_at(when, lambda: self._send(message))
 
     def _request(self, message: SentMessage, account: Account) -> Message:
         """Return the MESSAGE: the same Call-ID and tag in each run, so that its way can know it again."""
@@ -137,7 +139,7 @@ class Sending:
         return Message.request("MESSAGE", to, headers, message.body)
 
     def _final(self, message: SentMessage, final: Final) -> None:
-        self._under_way.discard((message.registration_id, message.message_id))
+        self._under_way.discard(_key(message))
         if 200 <= final.status < 300:
             self._end(message, SendState.SENT, final.status, "")
         else:
@@ -152,6 +154,10 @@ class Sending:
             await self._around.store.transact(lambda tx: tx.sent_messages.end(message))
         except StoreUnavailableError as error:
             _log.warning("store_unavailable", reason=str(error))
+
+
+def _key(message: SentMessage) -> tuple[int, str]:
+    return message.registration_id, message.message_id
 
 
 def address_of(to: str, account: Account) -> str:
