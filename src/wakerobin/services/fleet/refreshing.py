@@ -47,6 +47,7 @@ from wakerobin.services.lives import Failure
 _STORE_RETRY_S = 30.0
 _MAKE_WAY_AGAIN_S = 10.0
 _MOST_LEFTOVERS = 4
+_SLICE = 2_000
 _LATELY_S = 86_400.0
 """A call in the last day: this phone is missed first."""
 
@@ -120,8 +121,21 @@ class Refreshing:
     def recover(self, rows: Iterable[int]) -> None:
         """Bind rows again that have lost their binding together: first those that were called lately."""
         lately = int(self._around.wall_s() - _LATELY_S) // 60
-        for row in recovery_order(rows, self._roster.called, lately):
-            self.bind_now(row, Urgency.RECOVERY)
+        order = recovery_order(rows, self._roster.called, lately)
+        self._recover_some(order[:_SLICE])
+        if len(order) > _SLICE:
+            self._around.start(self._recover_rest(order))
+
+    async def _recover_rest(self, order: list[int]) -> None:
+        """Leave the loop to others between slices: a hundred thousand may be lost at once."""
+        for first in range(_SLICE, len(order), _SLICE):
+            await asyncio.sleep(0)
+            self._recover_some(order[first : first + _SLICE])
+
+    def _recover_some(self, rows: list[int]) -> None:
+        for row in rows:
+            if self._roster.account[row]:  # it may have ended meanwhile
+                self.bind_now(row, Urgency.RECOVERY)
 
     def lost_flow(self, flow: Flow) -> None:
         """Take the news that a connection is no more: who was bound over it is bound no longer."""
