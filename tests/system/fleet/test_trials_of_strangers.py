@@ -52,6 +52,22 @@ async def test_many_names_and_ports_of_one_pbx_bring_no_more_guesses() -> None:
         assert w.statuses("user5") == []
 
 
+async def test_names_that_lead_to_a_pbx_by_way_of_others_bring_no_more_guesses() -> None:
+    w = world("alice")
+    w.names.zone |= {f"pbx{number}.test": [f"10.0.0.1{number}", PBX[0]] for number in range(6)}
+    async with w.running():
+        for number in range(4):
+            way = Way(registrar=f"pbx{number}.test", transport=Transport.TCP)
+            registration = await enrol_at(w, way, "wrong", f"user{number}")
+            assert (await w.tried(registration)).verdict is TrialVerdict.REFUSED
+        late = await enrol_at(w, Way(registrar="pbx5.test", transport=Transport.TCP), "wrong", "user5")
+        assert (await w.tried(late)).verdict is TrialVerdict.BUSY
+        assert w.statuses("user5") == []
+        # Who did not refuse is not blamed for it.
+        elsewhere = await enrol_at(w, Way(registrar="10.0.0.11", transport=Transport.TCP), "wrong", "user6")
+        assert (await w.tried(elsewhere)).verdict is TrialVerdict.UNREACHABLE
+
+
 async def test_a_refusal_is_foreseen_only_for_what_would_not_be_asked() -> None:
     w = world("alice", unproven_refusals=100)
     account = new_account("sip:alice@pbx.test", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -27,14 +27,9 @@ from wakerobin.core.sip import digest
 from wakerobin.core.values import Account, Algorithm, Credentials, RealmKey, Secret
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.store import Transaction, Trial, Unregister
-from wakerobin.services.fleet.budget import (
-    Grant,
-    GuessingBudget,
-    TooManyAtRegistrar,
-    TooManyOfUser,
-    Wait,
-)
+from wakerobin.services.fleet.budget import TooManyAtRegistrar, TooManyOfUser, Wait
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
+from wakerobin.services.fleet.rations import Ration, Rations
 from wakerobin.services.fleet.refreshing import Refreshing
 from wakerobin.services.fleet.registrars import Registrar, Registrars
 from wakerobin.services.fleet.surroundings import Surroundings
@@ -54,7 +49,6 @@ _GONE = TrialResult(TrialVerdict.GONE)
 _BUSY = "Too many wrong credentials were tried at this PBX; it would ban this server."
 _TOO_MANY = "The credentials of this user were refused too often."
 
-_MOST_BUDGETS = 10_000
 _MOST_REGISTRARS = 10_000
 """Enrolments may name any host that a pattern allows; each is remembered."""
 
@@ -71,8 +65,8 @@ class _Running:
     answer: asyncio.Future[TrialResult]
     trouble: Trouble | None = None
     timer: Timer | None = None
-    budget: GuessingBudget | None = None
-    """What has granted the attempt that is under way."""
+    ration: Ration | None = None
+    """The grant of the attempt that is under way."""
     was_accepted: bool = False
     """Whether the PBX took the credentials: then the store may know it although it could not say so."""
 
@@ -91,7 +85,8 @@ class Trials:
         self._cycles = cycles
         self._refreshing = refreshing
         self._running: dict[int, _Running] = {}
-        self._budgets: dict[str, GuessingBudget] = {}
+        options = around.options.sip
+        self._rations = Rations(options.unproven_rate, options.unproven_refusals)
 
     def look(self) -> None:
         """Begin what the store holds and nobody has begun."""
@@ -116,8 +111,8 @@ class Trials:
             if len(self._registrars) < _MOST_REGISTRARS:
                 return None
             return TrialResult(TrialVerdict.BUSY, "registrar-busy", "Too many PBXs are known already.", 600)
-        budget = self._budgets.get(_place(registrar))
-        exhausted = budget.exhausted(user, self._around.clock.monotonic()) if budget is not None else None
+        now_s = self._around.clock.monotonic()
+        exhausted = self._rations.exhausted(_addresses(registrar), user, now_s)
         return _exhausted(exhausted) if exhausted is not None else None
 
     def trouble(self, registration_id: int) -> Trouble | None:
@@ -160,10 +155,10 @@ class Trials:
         if trial.is_trusted:
             registrar.ask(lambda: self._send(running, trial, account, registrar))
             return
-        budget = self._budget(registrar)
-        match budget.ask(trial.credentials.username, self._around.clock.monotonic()):
-            case Grant():
-                running.budget = budget
+        user, now_s = trial.credentials.username, self._around.clock.monotonic()
+        match self._rations.ask(_addresses(registrar), user, now_s):
+            case Ration() as ration:
+                running.ration = ration
                 registrar.ask(lambda: self._send(running, trial, account, registrar), Urgency.URGENT)
             case Wait(seconds=seconds):
                 self._again(running, seconds)
@@ -196,11 +191,11 @@ class Trials:
     def _ended(self, running: _Running, errand: Errand, ending: Ending) -> None:
         now_s = self._around.clock.monotonic()
         outcome = ending.outcome
-        if running.budget is not None:
-            user = errand.credentials.username
+        if running.ration is not None:
             is_refused = isinstance(outcome, Refused) and not _is_full(outcome)
-            running.budget.settle(user, now_s, is_refused=is_refused)
-            running.budget = None
+            address = ending.flow.remote[0] if ending.flow is not None else errand.registrar.hop.host
+            running.ration.settle(now_s, refused_at=address if is_refused else "")
+            running.ration = None
         if isinstance(outcome, Bound):
             self._bound(running, errand, ending, outcome)
         elif isinstance(outcome, Refused | RealmUnknown) and not _is_full(outcome):
@@ -281,26 +276,15 @@ class Trials:
         self._running.pop(running.registration_id, None)
         self._answer(running, result)
 
-    def _budget(self, registrar: Registrar) -> GuessingBudget:
-        place, now_s = _place(registrar), self._around.clock.monotonic()
-        budget = self._budgets.get(place)
-        if budget is None:
-            if len(self._budgets) >= _MOST_BUDGETS:
-                self._budgets = {key: one for key, one in self._budgets.items() if not one.is_quiet(now_s)}
-            options = self._around.options.sip
-            budget = GuessingBudget(options.unproven_rate, options.unproven_refusals, now_s)
-            self._budgets[place] = budget
-        return budget
-
 
 def _is_full(outcome: Outcome) -> bool:
     """Whether the password is right and only the place for another device is missing."""
     return isinstance(outcome, Refused) and outcome.why is Refusal.FULL
 
 
-def _place(registrar: Registrar) -> str:
-    """Return what a PBX bans us from: its address, whatever names and ports enrolments have for it."""
-    return min((address for address, _ in registrar.addresses), default=registrar.hop.host)
+def _addresses(registrar: Registrar) -> Iterable[str]:
+    """Return what a PBX bans us from, whatever names and ports enrolments have for it."""
+    return {address for address, _ in registrar.addresses} or {registrar.hop.host}
 
 
 def _exhausted(how: TooManyAtRegistrar | TooManyOfUser) -> TrialResult:
