@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -447,3 +448,50 @@ def test_whatever_a_registrar_answers_the_conversation_ends_soon_and_without_a_c
         request = step
         sent += 1
     assert sent <= 7
+
+
+FULL = ("P-Registrar-Error", "Too many registered contacts")
+
+
+def test_a_registrar_that_took_the_password_and_has_no_room_is_full() -> None:
+    """Kamailio says it with a 503, which elsewhere means that it has no time."""
+    conversation = talk()
+    second = message(conversation.take(answer(conversation.begin(), 401, challenge())))
+    assert conversation.take(answer(second, 503, FULL)) == Refused(Refusal.FULL, 503)
+    conversation = talk()
+    second = message(conversation.take(answer(conversation.begin(), 401, challenge())))
+    other = ("P-Registrar-Error", "Failed to parse Contact")
+    assert conversation.take(answer(second, 503, other)) == ComeLater(503, None)
+
+
+def test_who_was_asked_for_no_password_and_who_only_looks_is_not_told_that_there_is_no_room() -> None:
+    conversation = talk()
+    assert conversation.take(answer(conversation.begin(), 503, FULL)) == ComeLater(503, None)
+    conversation = talk(intent=Intent.LOOK)
+    second = message(conversation.take(answer(conversation.begin(), 401, challenge())))
+    assert conversation.take(answer(second, 503, FULL)) == ComeLater(503, None)
+
+
+def named(*contacts: str) -> Bound:
+    """What is made of contacts by an account whose own name stands in its Contact."""
+    request = replace(REQUEST, contact_uri="sip:alice@10.0.0.1:5060;transport=udp", has_secret_user=False)
+    conversation = Conversation(
+        request, PASSWORD, intent=Intent.BIND, expires_s=600, first_cseq=1, entropy=octets()
+    )
+    end = conversation.take(answer(conversation.begin(), 200, *(("Contact", one) for one in contacts)))
+    assert isinstance(end, Bound)
+    return end
+
+
+def test_a_desk_phone_with_the_same_user_part_is_somebody_else_where_ours_is_no_secret() -> None:
+    ours, desk = "<sip:alice@10.0.0.1:5060;transport=udp>;expires=300", "<sip:alice@10.0.0.7>;expires=900"
+    end = named(desk, ours)
+    assert (end.granted_s, end.is_listed, end.others, end.leftovers) == (300, True, 1, ())
+    end = named(desk)
+    assert (end.is_listed, end.others) == (False, 0), "as at PBXs that rewrite ours"
+
+
+def test_what_has_our_instance_beside_our_contact_is_a_leftover_whatever_its_user_part_is() -> None:
+    old = f'<sip:Zm9vYmFy@10.0.0.1:5060>;+sip.instance="<{INSTANCE}>";expires=50'
+    end = named("<sip:alice@10.0.0.1:5060;transport=udp>;expires=300", old)
+    assert (end.leftovers, end.others) == (("sip:Zm9vYmFy@10.0.0.1:5060",), 0)
