@@ -222,7 +222,7 @@ class World:
             timers=timers,
             transactions=self.transactions,
             endpoint=self.us,
-            ways=Ways(self.us, self.names),
+            resolver=self.names,
             routes=self.routes,
             phones=self.phones,
             pusher=self.pushes,

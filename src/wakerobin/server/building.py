@@ -67,6 +67,7 @@ class Rooms:
 
     ground: Ground
     endpoint: Endpoint
+    resolver: Resolver
     transactions: Transactions
     lives: Lives
     ticker: Ticker
@@ -188,7 +189,7 @@ def build(ground: Ground) -> Rooms:
         timers=timers,
         transactions=transactions,
         endpoint=endpoint,
-        ways=ways,
+        resolver=resolver,
         routes=routes,
         phones=phones,
         pusher=courier,
@@ -233,6 +234,7 @@ def build(ground: Ground) -> Rooms:
     rooms = Rooms(
         ground=ground,
         endpoint=endpoint,
+        resolver=resolver,
         transactions=transactions,
         lives=lives,
         ticker=Ticker(store, clock, lives, timers),

@@ -11,16 +11,18 @@ from wakerobin.core.call import CallPolicy
 from wakerobin.core.guests import Guest, Offer
 from wakerobin.core.ids import Entropy
 from wakerobin.core.pushes import Outcome, PushMessage
+from wakerobin.core.sip.targets import Destination, Target, ordered
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.tokens import TokenKeys
-from wakerobin.core.values import Flow, PhoneFlow
+from wakerobin.core.values import Flow, PhoneFlow, Transport
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import SipOptions
-from wakerobin.ports.sip import Gatekeeper, SipEndpoint, TransactionLayer
+from wakerobin.ports.sip import Gatekeeper, Resolver, SipEndpoint, TransactionLayer
 from wakerobin.ports.store import Store
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.routes import Address, RecordRoutes
-from wakerobin.services.relay.ways import Ways
+
+_TO_PBXS = frozenset({Transport.UDP, Transport.TCP, Transport.TLS})
 
 
 class Pusher(Protocol):
@@ -73,7 +75,7 @@ class Around:
     timers: Timers
     transactions: TransactionLayer
     endpoint: SipEndpoint
-    ways: Ways
+    resolver: Resolver
     routes: RecordRoutes
     phones: Phones
     pusher: Pusher
@@ -98,14 +100,18 @@ class Around:
         host, port = self.endpoint.local_address(flow.transport, flow.remote[0])
         return Address(host, port, flow.transport)
 
-    def with_way(self, hop: SipUri, use: Callable[[Flow | None], None]) -> None:
-        """Call `use` with the flow to a PBX, at once where no name has to be looked up; None: no way."""
-        flow = self.ways.at_once(hop, None, None)
-        if flow is not None:
-            use(flow)
-            return
+    def with_targets(self, hop: SipUri, aor: str, use: Callable[[list[Target]], None]) -> None:
+        """Call `use` with the places of a PBX in the order of one account (RFC 3263); none: it has none."""
+        said = (hop.param("transport") or "").lower()
+        wanted = Destination(hop.host, hop.port, said if said in _TO_PBXS else "")
 
         async def look_up() -> None:
-            use(await self.ways.resolved(hop, None, None))
+            found = await self.resolver.locate(wanted)
+            use(ordered(found, aor.encode("utf-8", "surrogateescape"), self.resolver.is_failing))
 
         self.start(look_up())
+
+    def flow_to(self, target: Target) -> Flow:
+        """Return the flow to a place of a PBX."""
+        transport = Transport(target.transport)
+        return self.endpoint.flow_to(transport, target.address, target.port, name=target.name)

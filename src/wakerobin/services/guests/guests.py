@@ -18,7 +18,7 @@ from wakerobin.core.tokens import Side, TokenKeys
 from wakerobin.core.values import Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import SipOptions
-from wakerobin.ports.sip import Gatekeeper, ServerTransactionHandle, SipEndpoint, TransactionLayer
+from wakerobin.ports.sip import Gatekeeper, Resolver, ServerTransactionHandle, SipEndpoint, TransactionLayer
 from wakerobin.ports.store import Store
 from wakerobin.services.guests.around import Around, Pusher, Sponsor, Sponsors
 from wakerobin.services.guests.call import GuestCall
@@ -31,7 +31,6 @@ from wakerobin.services.guests.waking import Waking
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.answers import refuse
 from wakerobin.services.phones.routes import RecordRoutes
-from wakerobin.services.relay.ways import Ways
 
 REQUESTS_PER_SECOND = 10.0
 REQUESTS_AT_ONCE = 60.0
@@ -52,7 +51,7 @@ class Guests:
         timers: Timers,
         transactions: TransactionLayer,
         endpoint: SipEndpoint,
-        ways: Ways,
+        resolver: Resolver,
         routes: RecordRoutes,
         phones: Phones,
         pusher: Pusher,
@@ -74,7 +73,7 @@ class Guests:
             timers=timers,
             transactions=transactions,
             endpoint=endpoint,
-            ways=ways,
+            resolver=resolver,
             routes=routes,
             phones=phones,
             pusher=pusher,

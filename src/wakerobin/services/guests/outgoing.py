@@ -7,6 +7,7 @@ from wakerobin.core.guests import Guest, is_guest_number
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.routing import forwarded, record_routes
+from wakerobin.core.sip.targets import Target
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Flow, PhoneFlow
 from wakerobin.ports.sip import ServerTransactionHandle
@@ -82,12 +83,13 @@ class Outgoing:
         leg = Leg(self._around.transactions, transaction, sent, None, self)
         self._legs[id(transaction)] = leg
 
-        def send(flow: Flow | None) -> None:
+        def send(targets: list[Target]) -> None:
             if leg.is_over:
                 return
-            if flow is None:
+            if not targets:
                 leg.end(unreachable(is_in_dialog=False))
                 return
+            flow = self._around.flow_to(targets[0])
             if sent.method in DIALOG_FORMING:
                 pbx_side, phone_side = self._around.routes.pair(phone, self._around.our_address(flow))
                 record_routes(sent, first=phone_side, second=pbx_side)
@@ -96,7 +98,7 @@ class Outgoing:
 
         metrics.RELAYED.labels("outgoing").inc()
         # Whatever domain the Request-URI names: strangers' names are not for us to look up.
-        self._around.with_way(SipUri.parse(guest.registrar), send)
+        self._around.with_targets(SipUri.parse(guest.registrar), guest.aor, send)
 
     def _start_timer_c(self, leg: Leg) -> None:
         if leg.method != "INVITE" or leg.is_over:

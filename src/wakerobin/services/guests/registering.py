@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from wakerobin import log, metrics
@@ -21,6 +21,7 @@ from wakerobin.core.guests import (
 from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, next_hop
+from wakerobin.core.sip.targets import Target
 from wakerobin.core.sip.uri import SipUri, aor, equivalent
 from wakerobin.core.tokens import RouteToken, Side, sign
 from wakerobin.core.values import Flow, PhoneFlow, Transport
@@ -63,6 +64,10 @@ class _Going:
     known: Guest | None
     timer: Timer | None = None
     """Runs while the PBX is waited for."""
+    targets: list[Target] = field(default_factory=list)
+    """Places of the PBX that are still to be tried."""
+    target: Target | None = None
+    handle: ClientTransactionHandle | None = None
 
     def has_ended(self) -> None:
         """It is answered for."""
@@ -122,27 +127,42 @@ class Registering:
     # On the way there
 
     def _go(self, going: _Going, onward: Message) -> None:
-        sent = forwarded(onward)
-        hop = next_hop(sent)
+        passed = forwarded(onward)
 
-        def send(flow: Flow | None) -> None:
-            if flow is None:
-                self._answer(
-                    going.transaction, answer(going.transaction.request, 480, "There is no such PBX")
-                )
-                return
-            self._mark(sent, going, flow)
-            handle = self._around.transactions.request(
-                sent,
-                flow,
-                lambda response: self._came(going, response, flow),
-                lambda reason: self._failed(going, reason),
-                loop_marked_branch(self._around.entropy, going.transaction.request),
-            )
+        def begin(targets: list[Target]) -> None:
+            going.targets = targets
             when = self._around.clock.monotonic() + PATIENCE_S
-            going.timer = self._around.timers.call_at(when, lambda: self._give_up(going, handle))
+            going.timer = self._around.timers.call_at(when, lambda: self._give_up(going))
+            self._try_next(going, passed, 480, "There is no such PBX")
 
-        self._around.with_way(hop, send)
+        self._around.with_targets(next_hop(passed), going.aor, begin)
+
+    def _try_next(self, going: _Going, passed: Message, status: int, text: str) -> None:
+        """RFC 3263 4.3: the same request goes to the next place, in a new transaction; after the last, so."""
+        if not going.targets:
+            going.has_ended()
+            self._answer(going.transaction, answer(going.transaction.request, status, text))
+            return
+        going.target = target = going.targets.pop(0)
+        flow = self._around.flow_to(target)
+        sent = passed.copy()
+        self._mark(sent, going, flow)
+
+        def came(response: Message) -> None:
+            if response.status == 503:  # it is about that server (RFC 3261 16.7 step 6)
+                self._around.resolver.failed(target)
+                self._try_next(going, passed, 500, "The PBX cannot serve now")
+            elif response.status >= 200:  # 100 is hop by hop, and a REGISTER has no other
+                self._around.resolver.answered(target)
+                self._came(going, response, flow)
+
+        def failed(reason: str) -> None:
+            self._around.resolver.failed(target)
+            # RFC 4320 4.2: no 408 to anything but an INVITE.
+            self._try_next(going, passed, 504 if reason == "timeout" else 480, "The PBX does not answer")
+
+        branch = loop_marked_branch(self._around.entropy, going.transaction.request)
+        going.handle = self._around.transactions.request(sent, flow, came, failed, branch)
 
     def _mark(self, sent: Message, going: _Going, flow: Flow) -> None:
         """Say in the REGISTER that its phone is reached through us (RFC 3327), and that we push (5.6.1.1)."""
@@ -164,13 +184,9 @@ class Registering:
     # On the way back
 
     def _came(self, going: _Going, response: Message, flow: Flow) -> None:
-        if response.status < 200:
-            return  # 100 is hop by hop, and a REGISTER has no other
         going.has_ended()
         back = response.copy()
         back.pop_first("via")
-        if response.status == 503:  # RFC 3261 16.7 step 6: it is about that server, not about us
-            back.status, back.reason = 500, "Server Internal Error"
         if 200 <= response.status < 300:
             self._guessing.succeeded(going.aor, going.transaction.flow.remote[0])
             self._accepted(going, response, back, flow)
@@ -277,15 +293,13 @@ class Registering:
 
         await self._around.store.transact(forget)
 
-    def _failed(self, going: _Going, reason: str) -> None:
-        going.has_ended()
-        # RFC 4320 4.2: no 408 to anything but an INVITE.
-        status = 504 if reason == "timeout" else 480
-        self._answer(going.transaction, answer(going.transaction.request, status, "The PBX does not answer"))
-
-    def _give_up(self, going: _Going, handle: ClientTransactionHandle) -> None:
-        handle.abandon()
-        self._failed(going, "timeout")
+    def _give_up(self, going: _Going) -> None:
+        """The phone loses its patience soon: it is to hear why, and its next REGISTER is to go elsewhere."""
+        if going.handle is not None:
+            going.handle.abandon()
+        if going.target is not None:
+            self._around.resolver.failed(going.target)
+        self._answer(going.transaction, answer(going.transaction.request, 504, "The PBX does not answer"))
 
     # Who it is
 
