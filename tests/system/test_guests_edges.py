@@ -336,3 +336,55 @@ async def test_wrong_passwords_are_forgiven_in_time() -> None:
         world.guests.flow_closed(Flow(Transport.UDP, US, ("203.0.113.5", 6000)))
         honest = guest_phone(world, port=6100)
         assert (await world.do(honest.register())).status == 200
+
+
+# Several hosts of a PBX, RFC 3263
+
+
+OTHER = "198.51.100.8"
+
+
+async def test_a_host_that_says_503_is_left_for_the_next_at_once() -> None:
+    world = sponsored()
+    world.names.zone[DOMAIN] = [OTHER, PBX[0]]
+    async with world.running():
+        busy = stranger(world, OTHER)
+        busy.transactions.on_request = lambda one: one.respond(respond(one.request, 503, to_tag="x"))
+        phone = await arrived(world)
+        assert len([one for one in world.sent_to(OTHER) if one.method == "REGISTER"]) == 1
+        assert stored(world)[0].pbx == PBX[0]
+        (contact,) = world.pbx.contacts("alice")
+        assert len(contact.path) == 1
+        assert phone.registers[-1].status == 200
+
+
+async def test_a_host_that_refuses_connections_is_left_for_the_next_at_once() -> None:
+    world = sponsored()
+    world.names.zone[DOMAIN] = [OTHER, PBX[0]]
+    async with world.running():
+        phone = guest_phone(world)
+        phone.domain = f"{DOMAIN};transport=tcp"
+        began = world.clock.now()
+        assert (await world.do(phone.register())).status == 200
+        assert world.clock.now() - began < SECOND
+        assert stored(world)[0].registrar == f"sip:{DOMAIN};transport=tcp"
+
+
+async def test_a_host_that_is_silent_is_left_for_the_next_by_the_next_register() -> None:
+    world = sponsored()
+    world.names.zone[DOMAIN] = [OTHER, PBX[0]]
+    async with world.running():
+        phone = guest_phone(world)
+        began = world.clock.now()
+        assert (await world.do(phone.register(within=60))).status == 504
+        assert world.clock.now() - began == 25 * SECOND
+        assert (await world.do(phone.register())).status == 200
+
+
+async def test_where_every_host_fails_the_phone_is_told() -> None:
+    world = sponsored()
+    world.names.zone[DOMAIN] = [OTHER]
+    async with world.running():
+        busy = stranger(world, OTHER)
+        busy.transactions.on_request = lambda one: one.respond(respond(one.request, 503, to_tag="x"))
+        assert (await world.do(guest_phone(world).register())).status == 500
