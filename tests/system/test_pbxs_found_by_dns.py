@@ -140,7 +140,7 @@ async def test_answers_too_long_for_a_datagram_come_by_tcp(tmp_path: Path) -> No
 async def test_a_domain_that_leads_nowhere_is_said_so_and_tried_again(tmp_path: Path) -> None:
     async with town(tmp_path) as t:
         assert await t.enrol(wait=1) == "unreachable"
-        answer = await t.world.api.enrol(t.world.fields(registrar=""), 1)
+        answer = await t.world.api.enrol(t.world.fields(registrar=""), 4)
         assert answer.json["binding"]["reason"].endswith(
             "The name of the PBX does not resolve to an address."
         )

@@ -110,6 +110,7 @@ class Server:
         finally:
             self.rooms = None
             await rooms.pushing.close()
+            await rooms.resolver.close()
             await rooms.endpoint.close()
 
     def _ready(self) -> None:

@@ -57,6 +57,9 @@ class Names:
         """Whether others are to be tried before this one."""
         return self._downs.is_failing(target, self._clock.monotonic(), will_try=will_try)
 
+    async def close(self) -> None:
+        """Nothing is ever under way."""
+
     def _answer(self, question: Question) -> list[Record]:
         kind = _TYPES[question.kind]
         return [one for one in self.zone.get(question.name, ()) if isinstance(one, kind)]

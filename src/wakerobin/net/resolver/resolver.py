@@ -10,7 +10,7 @@ from wakerobin.core.sip.hold_down import HoldDowns
 from wakerobin.core.sip.targets import Candidate, Destination, Question, Record, Target, located
 from wakerobin.core.values import Transport
 from wakerobin.net.resolver.files import Hosts
-from wakerobin.net.resolver.memory import Memory, Source
+from wakerobin.net.resolver.memory import SHORTEST_S, Memory, Source
 from wakerobin.net.resolver.name_servers import NameServers
 from wakerobin.net.resolver.sources import Configured, System
 from wakerobin.ports.clock import Clock
@@ -23,6 +23,7 @@ _ROUND_S = 2.4
 
 _SHORTEST_ROUND_S = 0.2
 _ALL_ROUNDS_S = 4.8
+_MOST_KEPT = 4_096
 
 _log = log.get("net")
 
@@ -34,10 +35,20 @@ class Resolver:
         self._clock = clock
         self._memory = Memory(source or source_of(()), clock)
         self._downs = HoldDowns()
+        self._located: dict[Destination, tuple[tuple[Candidate, ...], float]] = {}
 
     async def locate(self, destination: Destination) -> tuple[Candidate, ...]:
         """Return who serves a destination; nobody where it leads nowhere. Never raises; within 5 s."""
+        now = self._clock.monotonic()
+        kept = self._located.get(destination)
+        if kept is not None and now < kept[1]:
+            return kept[0]
         found, _ = await self.traced(destination)
+        if found:
+            # What a dialog asks for with each request takes no more than this. No answer is believed for less.
+            if len(self._located) >= _MOST_KEPT:
+                self._located.clear()
+            self._located[destination] = found, now + SHORTEST_S
         return found
 
     async def traced(
