@@ -66,6 +66,11 @@ class Memory:
             return None
         return kept.records
 
+    def fresh_until(self, question: Question) -> float:
+        """Return until when what is known needs not be asked for; monotonic seconds."""
+        kept = self._kept.get(question)
+        return kept.fresh_until if kept is not None else float("-inf")
+
     async def learn(self, questions: Sequence[Question], patience_s: float) -> list[Sequence[Record]]:
         """Return the records of each question, asking for what is not fresh; none where nothing is known."""
         asked = {one: self._asked(one) for one in questions if self.fresh(one) is None}

@@ -10,7 +10,7 @@ from wakerobin.core.sip.hold_down import HoldDowns
 from wakerobin.core.sip.targets import Candidate, Destination, Question, Record, Target, located
 from wakerobin.core.values import Transport
 from wakerobin.net.resolver.files import Hosts
-from wakerobin.net.resolver.memory import SHORTEST_S, Memory, Source
+from wakerobin.net.resolver.memory import Memory, Source
 from wakerobin.net.resolver.name_servers import NameServers
 from wakerobin.net.resolver.sources import Configured, System
 from wakerobin.ports.clock import Clock
@@ -43,12 +43,12 @@ class Resolver:
         kept = self._located.get(destination)
         if kept is not None and now < kept[1]:
             return kept[0]
-        found, _ = await self.traced(destination)
-        if found:
-            # What a dialog asks for with each request takes no more than this. No answer is believed for less.
+        found, answers = await self.traced(destination)
+        if answers:
+            # A dialog asks with each of its requests: following the answers once more would cost 80 us.
             if len(self._located) >= _MOST_KEPT:
                 self._located.clear()
-            self._located[destination] = found, now + SHORTEST_S
+            self._located[destination] = found, min(map(self._memory.fresh_until, answers))
         return found
 
     async def traced(
