@@ -7,6 +7,7 @@ from wakerobin.core.guests.guest import (
     refreshes,
     steps_behind,
 )
+from wakerobin.core.guests.reading import hosts_named, instance_of, is_of, is_wrong_answer, keeps_flow
 from wakerobin.core.guests.registering import (
     MIN_EXPIRES_S,
     PNSREG_S,
@@ -32,8 +33,13 @@ __all__ = [
     "decide",
     "granted_s",
     "guest_number",
+    "hosts_named",
+    "instance_of",
     "is_guest_number",
+    "is_of",
     "is_same_contact",
+    "is_wrong_answer",
+    "keeps_flow",
     "push_wish",
     "read_register",
     "refreshes",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from wakerobin import log, metrics
-from wakerobin.core.errors import SipSyntaxError, StoreUnavailableError
+from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.guests import (
     Asked,
     Guest,
@@ -16,13 +16,17 @@ from wakerobin.core.guests import (
     decide,
     granted_s,
     guest_number,
+    hosts_named,
+    instance_of,
+    is_of,
+    is_wrong_answer,
+    keeps_flow,
     read_register,
 )
-from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, next_hop
 from wakerobin.core.sip.targets import Target
-from wakerobin.core.sip.uri import SipUri, aor, equivalent
+from wakerobin.core.sip.uri import SipUri, aor
 from wakerobin.core.tokens import RouteToken, Side, sign
 from wakerobin.core.values import Flow, PhoneFlow, Transport
 from wakerobin.ports.clock import Timer
@@ -95,7 +99,7 @@ class Registering:
             return False
         request = transaction.request
         named = aor(request.to.uri)
-        offers = self._sponsors.offers(_hosts(onward))
+        offers = self._sponsors.offers(hosts_named(onward))
         if not offers:
             return False
         asked = read_register(request)
@@ -179,7 +183,7 @@ class Registering:
         user = sign(RouteToken(Side.PBX, going.number, flow=PATH_FLOW), self._around.keys)
         host = f"[{address.host}]" if ":" in address.host else address.host
         transport = "" if address.transport is Transport.UDP else f";transport={address.transport}"
-        return f"sip:{user}@{host}:{address.port}{transport};lr{_outbound(going)}"
+        return f"sip:{user}@{host}:{address.port}{transport};lr{';ob' if keeps_flow(going.transaction.request, going.asked) else ''}"
 
     # On the way back
 
@@ -191,7 +195,7 @@ class Registering:
             self._guessing.succeeded(going.aor, going.transaction.flow.remote[0])
             self._accepted(going, response, back, flow)
             return
-        if response.status in (401, 403, 407) and _has_answered(going.transaction.request, response):
+        if response.status in (401, 403, 407) and is_wrong_answer(going.transaction.request, response):
             self._guessed(going.transaction.flow)
             self._guessing.failed(going.aor, going.transaction.flow.remote[0], self._around.clock.monotonic())
         self._answer(going.transaction, back)
@@ -245,7 +249,7 @@ class Registering:
             number=going.number,
             app=going.verdict.app,
             aor=going.aor,
-            instance=_instance(asked.contact),
+            instance=instance_of(asked.contact),
             contact_uri=asked.contact.uri,
             registrar=going.transaction.request.uri,
             pbx=flow.remote[0],
@@ -263,7 +267,7 @@ class Registering:
             registration_id=going.number,
             flow=going.transaction.flow,
             contact_uri=going.asked.contact.uri,
-            instance=_instance(going.asked.contact),
+            instance=instance_of(going.asked.contact),
             heard_at=now,
             expires_at=now + seconds,
         )
@@ -309,7 +313,7 @@ class Registering:
         if asked.contact is None:
             on_flow = {phone.account_id for phone in self._around.phones.of_flow(transaction.flow)}
             return next((one for one in guests if one.number in on_flow), None)
-        return next((one for one in guests if _is_of(one, asked)), None)
+        return next((one for one in guests if is_of(one, asked)), None)
 
     def _number(self, named: str, asked: Asked) -> int:
         """Return a number that no other phone has."""
@@ -318,7 +322,7 @@ class Registering:
         resource = f"{wish.provider} {wish.prid.reveal()}" if wish is not None and wish.is_request else ""
         place = resource or asked.contact.uri
         numbers = (
-            guest_number(secret, named, _instance(asked.contact), place, attempt) for attempt in count()
+            guest_number(secret, named, instance_of(asked.contact), place, attempt) for attempt in count()
         )
         return next(number for number in numbers if self._around.guest(number) is None)
 
@@ -357,48 +361,3 @@ class _Once:
         act, self._act = self._act, None
         if act is not None:
             act()
-
-
-def _hosts(onward: Message) -> list[str]:
-    """Return every host that a REGISTER names on its way: each must be allowed."""
-    hosts = [SipUri.parse(onward.uri).host, SipUri.parse(onward.to.uri).host]
-    routes = onward.values("route")
-    if routes:
-        hosts.append(SipUri.parse(NameAddr.parse(routes[0]).uri).host)
-    return hosts
-
-
-def _is_of(guest: Guest, asked: Asked) -> bool:
-    """Whether a REGISTER is of this phone: by its instance, else its push resource, else its Contact."""
-    assert asked.contact is not None
-    instance = _instance(asked.contact)
-    if instance and guest.instance:
-        return instance == guest.instance
-    if asked.wish is not None and asked.wish.is_request and guest.targets:
-        given = asked.wish.prid.reveal()
-        tokens = {given, *(part.partition(":")[0] for part in given.split("&"))}
-        return all(target.token.reveal() in tokens for target in guest.targets)
-    try:
-        return equivalent(asked.contact.uri, guest.contact_uri)
-    except SipSyntaxError:
-        return False
-
-
-def _instance(contact: NameAddr) -> str:
-    return (contact.params.get("+sip.instance") or "").strip('"').strip("<>").lower()
-
-
-def _outbound(going: _Going) -> str:
-    """Return `;ob` where the phone asks for RFC 5626 and we are its first hop: then we keep its flow."""
-    request, contact = going.transaction.request, going.asked.contact
-    supported = {option.strip().lower() for option in request.values("supported")}
-    if contact is None or "reg-id" not in contact.params or len(request.values("via")) != 1:
-        return ""
-    return ";ob" if "outbound" in supported else ""
-
-
-def _has_answered(request: Message, response: Message) -> bool:
-    """Whether a REGISTER brought an answer, and not to an old nonce."""
-    challenges = [*response.all("www-authenticate"), *response.all("proxy-authenticate")]
-    is_stale = any("stale=true" in value.replace(" ", "").lower() for value in challenges)
-    return (request.has("authorization") or request.has("proxy-authorization")) and not is_stale
