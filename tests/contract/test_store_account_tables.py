@@ -28,6 +28,7 @@ from wakerobin.core.values import (
     Algorithm,
     BindingState,
     Ended,
+    Life,
     Platform,
     Provider,
     Purpose,
@@ -268,6 +269,43 @@ async def test_of_an_account_are_those_whose_life_has_not_ended_begun_or_not(sto
 
     account_id, made = await store.transact(fill)
     assert store.read(lambda tx: ids(tx.registrations.of_account(account_id))) == [made[0], made[2], made[3]]
+
+
+async def test_a_call_to_an_account_can_wake_what_lives_is_proven_and_has_a_target_for_calls(
+    store: Store,
+) -> None:
+    notices = frozenset({Purpose.NOTICE})
+
+    def fill(tx: Transaction) -> tuple[int, list[int]]:
+        account_id = tx.accounts.add(account()).id
+        made = [enrol(tx, str(n), account_id) for n in range(5)]
+        tx.lives.add(life(made[0], ended=Ended.DELETED, ended_at=NOW, next_at=None))
+        for id_ in made[1:]:
+            tx.lives.add(life(id_))
+        unproven = tx.registrations.get(made[1])
+        assert unproven is not None
+        tx.registrations.update(replace(unproven, proven=False))
+        for id_ in made[:4]:
+            tx.targets.add(target(id_, f"a{id_}"))
+        tx.targets.add(target(made[3], "another"))
+        tx.targets.add(target(made[3], "for notices", purposes=notices))
+        tx.targets.add(target(made[4], "for notices", purposes=notices))
+        other = enrol(tx, "of another account")
+        tx.lives.add(life(other))
+        tx.targets.add(target(other, "z"))
+        return account_id, made
+
+    account_id, made = await store.transact(fill)
+    found = store.read(lambda tx: tx.registrations.callees(account_id))
+
+    def each(tx: Transaction) -> list[tuple[PushRegistration | None, Life | None]]:
+        return [(tx.registrations.get(id_), tx.lives.get(id_)) for id_ in made[2:4]]
+
+    assert [(one.registration, one.life) for one in found] == store.read(each)
+    assert [[one_target.token.reveal() for one_target in one.targets] for one in found] == [
+        [f"a{made[2]}"],
+        [f"a{made[3]}", "another"],
+    ]
 
 
 async def test_of_an_installation_are_the_living_of_every_account_in_its_app(store: Store) -> None:

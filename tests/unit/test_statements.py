@@ -68,6 +68,7 @@ SORTED = {
     ("accounts", "by_aor"),
     ("outbox", "companions"),
     ("outbox", "due_of_few"),
+    ("registrations", "callees"),
     ("registrations", "of_account"),
     ("registrations", "by_sip_instance"),
     ("calls", "held"),

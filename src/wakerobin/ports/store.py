@@ -94,6 +94,18 @@ class Standing:
         return hash(self.life)
 
 
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A living, proven push registration with its targets for calls: whom a call to its account can wake."""
+
+    registration: PushRegistration
+    life: Life
+    targets: tuple[PushTarget, ...]
+
+    def __hash__(self) -> int:
+        return hash(self.life)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoryRow:
     """One event in words: what happened to a call or a registration, and when."""
@@ -238,6 +250,10 @@ class Registrations(Protocol):
     def by_installation(self, account_id: int, installation: str) -> list[PushRegistration]: ...
     def of_account(self, account_id: int) -> list[PushRegistration]:
         """Return all of an account whose life has not ended, proven or not."""
+        ...
+
+    def callees(self, account_id: int) -> list[Callee]:
+        """Return whom a call to an account can wake, by one statement: the call path reads nothing else."""
         ...
 
     def of_installation(self, app: str, installation: str) -> list[PushRegistration]:

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from wakerobin.core.values import (
@@ -24,13 +26,17 @@ from wakerobin.core.values import (
     Secret,
     Transport,
 )
-from wakerobin.ports.store import KeptAccount
+from wakerobin.ports.store import Callee, KeptAccount
 from wakerobin.store.session import Row, Session, from_json, to_json
 from wakerobin.store.statements import load
+from wakerobin.store.tables_lives import life_of
 
 _ACCOUNTS = load("accounts")
 _REGISTRATIONS = load("registrations")
 _TARGETS = load("targets")
+
+_LIFE, _TARGET = 20, 41
+"""Where their columns begin in a row of `callees`."""
 
 # A look-up in these is five times as fast as calling the enumeration.
 _TRANSPORTS: dict[str, Transport | None] = {"": None, **{str(member): member for member in Transport}}
@@ -115,6 +121,18 @@ class RegistrationTable:
     def of_account(self, account_id: int) -> list[PushRegistration]:
         return self._all("of_account", account_id=account_id)
 
+    def callees(self, account_id: int) -> list[Callee]:
+        rows = self._session.all(_REGISTRATIONS["callees"], account_id=account_id)
+        groups = [list(group) for _, group in itertools.groupby(rows, itemgetter(0))]
+        return [
+            Callee(
+                self._registration(group[0]),
+                life_of(group[0][_LIFE:]),
+                tuple(_target(self._session, row[_TARGET:]) for row in group),
+            )
+            for group in groups
+        ]
+
     def dormant(self, account_id: int) -> list[PushRegistration]:
         return self._all("dormant", account_id=account_id)
 
@@ -191,12 +209,14 @@ class TargetTable:
 
     def of_registration(self, registration_id: int, purpose: Purpose | None = None) -> list[PushTarget]:
         values = {"registration_id": registration_id, "purpose": purpose or ""}
-        return [self._target(row) for row in self._session.all(_TARGETS["of_registration"], **values)]
+        return [
+            _target(self._session, row) for row in self._session.all(_TARGETS["of_registration"], **values)
+        ]
 
     def with_token(self, provider: Provider, token: Secret) -> list[PushTarget]:
         token_hash = self._session.lookup(token.reveal())
         rows = self._session.all(_TARGETS["with_token"], token_hash=token_hash, provider=provider)
-        return [self._target(row) for row in rows]
+        return [_target(self._session, row) for row in rows]
 
     def add(self, target: PushTarget) -> PushTarget:
         # The seal is bound to the id, which the row must have first.
@@ -232,26 +252,27 @@ class TargetTable:
             "claimed_at": target.claimed_at,
         }
 
-    def _target(self, row: Row) -> PushTarget:
-        id_, registration_id, provider, sealed, kind, purposes, topic, environment = row[:8]
-        reported, accepted, refused, claimed = row[8:]
-        secrets = from_json(_text(self._session.unseal(sealed, f"target:token:{id_}")))
-        return PushTarget(
-            id=id_,
-            registration_id=registration_id,
-            provider=Provider(provider),
-            purposes=frozenset(map(Purpose, purposes.split())),
-            token=Secret(secrets["token"]),
-            token_kind=kind,
-            p256dh=secrets.get("p256dh", ""),
-            auth=Secret(secrets.get("auth", "")),
-            topic=topic,
-            environment=environment,
-            reported_at=reported,
-            accepted_at=accepted,
-            refused_at=refused,
-            claimed_at=claimed,
-        )
+
+def _target(session: Session, row: Row) -> PushTarget:
+    id_, registration_id, provider, sealed, kind, purposes, topic, environment = row[:8]
+    reported, accepted, refused, claimed = row[8:]
+    secrets = from_json(_text(session.unseal(sealed, f"target:token:{id_}")))
+    return PushTarget(
+        id=id_,
+        registration_id=registration_id,
+        provider=Provider(provider),
+        purposes=frozenset(map(Purpose, purposes.split())),
+        token=Secret(secrets["token"]),
+        token_kind=kind,
+        p256dh=secrets.get("p256dh", ""),
+        auth=Secret(secrets.get("auth", "")),
+        topic=topic,
+        environment=environment,
+        reported_at=reported,
+        accepted_at=accepted,
+        refused_at=refused,
+        claimed_at=claimed,
+    )
 
 
 def _sealable(target: PushTarget) -> bytes:

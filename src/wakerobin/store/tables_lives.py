@@ -31,7 +31,7 @@ class LifeTable:
 
     def get(self, registration_id: int) -> Life | None:
         row = self._session.one(_GET, id=registration_id)
-        return _life(row) if row else None
+        return life_of(row) if row else None
 
     def add(self, life: Life) -> None:
         self._session.write("lives", _LIVES["add"], _life_values(life))
@@ -60,7 +60,7 @@ class LifeTable:
         return row[0] if row else None
 
     def ended(self, before: int, limit: int) -> list[Life]:
-        return [_life(row) for row in self._session.all(_LIVES["ended"], before=before, limit=limit)]
+        return [life_of(row) for row in self._session.all(_LIVES["ended"], before=before, limit=limit)]
 
     def count(self) -> dict[str, int]:
         total = self._session.all(_LIVES["total"])[0][0]
@@ -118,7 +118,8 @@ def _life_values(life: Life) -> dict[str, Any]:
     }
 
 
-def _life(row: Row) -> Life:
+def life_of(row: Row) -> Life:
+    """Return the life of a row that begins with its columns."""
     return Life(
         id=row[0],
         slot=row[1],
@@ -147,7 +148,7 @@ def _life(row: Row) -> Life:
 def _standing(row: Row) -> Standing:
     account_id, app, proven, capabilities, platform, zone, installation, registered, alone, kinds = row[21:]
     return Standing(
-        life=_life(row),
+        life=life_of(row),
         account_id=account_id,
         app=app,
         proven=bool(proven),

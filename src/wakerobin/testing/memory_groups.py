@@ -22,7 +22,7 @@ from wakerobin.core.values import (
     PushTarget,
     Secret,
 )
-from wakerobin.ports.store import CallRecord, HeldCall, KeptAccount, Trial, Unregister
+from wakerobin.ports.store import Callee, CallRecord, HeldCall, KeptAccount, Trial, Unregister
 from wakerobin.testing.memory_tables import Tables
 
 
@@ -127,6 +127,16 @@ class MemoryRegistrations:
     def of_account(self, account_id: int) -> list[PushRegistration]:
         rows = self._rows.where(lambda r: r.account_id == account_id)
         return [_own(r) for r in rows if not self._is_over(r)]
+
+    def callees(self, account_id: int) -> list[Callee]:
+        found = []
+        called = self._all.target.where(lambda target: Purpose.CALL in target.purposes)
+        for registration in self.of_account(account_id):
+            life = self._all.life.rows.get(registration.id)
+            targets = tuple(target for target in called if target.registration_id == registration.id)
+            if registration.proven and life is not None and targets:
+                found.append(Callee(registration, life, targets))
+        return found
 
     def of_installation(self, app: str, installation: str) -> list[PushRegistration]:
         rows = self._rows.where(lambda r: (r.app, r.installation) == (app, installation))

@@ -17,7 +17,7 @@ from wakerobin.core.pushes import (
 )
 from wakerobin.core.sip.message import Message
 from wakerobin.core.story import readable
-from wakerobin.core.values import Account, Life, Provider, Purpose, PushRegistration, PushTarget
+from wakerobin.core.values import Account, Life, Provider, PushRegistration, PushTarget
 from wakerobin.ports.store import Transaction
 from wakerobin.ports.texts import Text, Texts
 from wakerobin.services.callers import caller_of, shown_name
@@ -45,16 +45,11 @@ class Wakeable:
 
 def wakeables(tx: Transaction, account: Account) -> list[Wakeable]:
     """Return whom a call to this account wakes."""
-    found = []
-    for registration in tx.registrations.of_account(account.id):
-        life = tx.lives.get(registration.id)
-        if not registration.proven or life is None or life.ended is not None:
-            continue
-        targets = [t for t in tx.targets.of_registration(registration.id) if Purpose.CALL in t.purposes]
-        if targets:
-            name = registration.display_name or account.aor.removeprefix("sip:")
-            found.append(Wakeable(registration, life, tuple(targets), name))
-    return found
+    name = account.aor.removeprefix("sip:")
+    return [
+        Wakeable(one.registration, one.life, one.targets, one.registration.display_name or name)
+        for one in tx.registrations.callees(account.id)
+    ]
 
 
 def call_details(secret: bytes, invite: Message, registration: PushRegistration, api: str) -> CallDetails:

@@ -29,6 +29,20 @@ WHERE account_id = :account_id
   AND NOT EXISTS (SELECT 1 FROM life WHERE life.id = registration.id AND life.ended IS NOT NULL)
 ORDER BY id
 
+-- callees --
+-- Return what a call to an account can wake: registrations, their lives and their targets for calls.
+SELECT r.id, r.public_id, r.account_id, r.app, r.installation, r.sip_instance, r.secret_hash,
+  r.previous_secret_hash, r.previous_secret_until, r.proven, r.platform, r.locale, r.time_zone,
+  r.display_name, r.lifetime, r.capabilities, r.os_version, r.app_version, r.payload_key, r.created_at, l.id,
+  l.slot, l.expires_at, l.next_at, l.generation, l.step, l.lifetime, l.renewed_at, l.renewal_sent_at,
+  l.warning_tried_at, l.warned_at, l.warning_settled, l.ended, l.ended_at, l.opened_at, l.noted_at,
+  l.trouble_generation, l.trouble_told_at, l.trouble_settled, l.trouble_cause, l.habits, t.id,
+  t.registration_id, t.provider, t.token, t.token_kind, t.purposes, t.topic, t.environment, t.reported_at,
+  t.accepted_at, t.refused_at, t.claimed_at
+FROM registration AS r JOIN life AS l ON l.id = r.id JOIN target AS t ON t.registration_id = r.id
+WHERE r.account_id = :account_id AND r.proven AND l.ended IS NULL AND instr(t.purposes, 'call')
+ORDER BY r.id, t.id
+
 -- dormant --
 -- Return those of an account that have expired and can still be resumed.
 SELECT id, public_id, account_id, app, installation, sip_instance, secret_hash, previous_secret_hash,
