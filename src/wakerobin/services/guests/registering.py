@@ -183,7 +183,8 @@ class Registering:
         user = sign(RouteToken(Side.PBX, going.number, flow=PATH_FLOW), self._around.keys)
         host = f"[{address.host}]" if ":" in address.host else address.host
         transport = "" if address.transport is Transport.UDP else f";transport={address.transport}"
-        return f"sip:{user}@{host}:{address.port}{transport};lr{';ob' if keeps_flow(going.transaction.request, going.asked) else ''}"
+        outbound = ";ob" if keeps_flow(going.transaction.request, going.asked) else ""
+        return f"sip:{user}@{host}:{address.port}{transport};lr{outbound}"
 
     # On the way back
 
