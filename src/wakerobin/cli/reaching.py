@@ -61,7 +61,7 @@ async def find(options: Options, destination: Destination) -> Found:
     Raises ConfigurationError for a name server or a certificate that cannot be used.
     """
     loop = asyncio.get_running_loop()
-    resolver = Resolver(SystemClock(loop), source_of(options.sip.dns))
+    resolver = Resolver(SystemClock(loop), source_of(options.sip.dns), options.sip.listen)
     try:
         candidates, answers = await resolver.traced(destination)
     finally:

@@ -147,6 +147,31 @@ async def test_an_old_answer_is_waited_for_no_longer_than_a_second() -> None:
     await memory.close()
 
 
+@pytest.mark.parametrize(
+    ("listen", "destination", "expected"),
+    [
+        (("udp:0.0.0.0:5060", "tcp:[::]:5060"), Destination("pbx.test"), ["udp:192.0.2.1:5060"]),
+        (("udp:[::]:5060",), Destination("pbx.test"), ["udp:[2001:db8::1]:5060"]),
+        (
+            ("udp:[::]:5060", "udp:192.0.2.9:5060"),
+            Destination("pbx.test"),
+            ["udp:[2001:db8::1]:5060", "udp:192.0.2.1:5060"],
+        ),
+        (("udp:0.0.0.0:5060",), Destination("2001:db8::7"), ["udp:[2001:db8::7]:5060"]),
+        (
+            ("tcp:0.0.0.0:5060",),
+            Destination("pbx.test", None, "tcp"),
+            ["tcp:[2001:db8::1]:5060", "tcp:192.0.2.1:5060"],
+        ),
+    ],
+)
+async def test_over_udp_only_that_is_tried_which_can_be_sent_to(
+    listen: tuple[str, ...], destination: Destination, expected: list[str]
+) -> None:
+    zone = Zone({ADDRESS: ("2001:db8::1", "192.0.2.1")})
+    assert await places(Resolver(ManualClock(), zone, listen), destination) == expected
+
+
 async def test_a_flood_of_names_fills_no_memory() -> None:
     memory = Memory(Zone({}), ManualClock())
     for number in range(6_000):

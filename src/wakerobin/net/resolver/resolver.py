@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from wakerobin import log
 from wakerobin.core.sip.hold_down import HoldDowns
@@ -29,10 +30,15 @@ _log = log.get("net")
 
 
 class Resolver:
-    """Implements `ports.sip.Resolver` over `source`, by default the name servers of the system."""
+    """Implements `ports.sip.Resolver` over `source`, by default the name servers of the system.
 
-    def __init__(self, clock: Clock, source: Source | None = None) -> None:
+    `listen` are our listeners as the settings have them: over UDP nothing can be sent from a family of
+    addresses that has none. Without any nothing is left out.
+    """
+
+    def __init__(self, clock: Clock, source: Source | None = None, listen: Iterable[str] = ()) -> None:
         self._clock = clock
+        self._listen = tuple(listen)
         self._memory = Memory(source or source_of(()), clock)
         self._downs = HoldDowns()
         self._located: dict[Destination, tuple[tuple[Candidate, ...], float]] = {}
@@ -65,8 +71,7 @@ class Resolver:
                 answers |= learnt
                 questions = asking.send(learnt)
         except StopIteration as end:
-            found: tuple[Candidate, ...] = end.value
-            return found, answers
+            return self._usable(end.value), answers
 
     def failed(self, target: Target) -> None:
         """Note that a target answered 503 or not at all: others are tried before it for a while."""
@@ -84,6 +89,19 @@ class Resolver:
     async def close(self) -> None:
         """End the lookups that are under way."""
         await self._memory.close()
+
+    def _usable(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """Leave out what could only be refused; where that is everything, let it be refused in words."""
+        if all(self._can_send(target) for one in found for target in one.targets):
+            return found
+        left = [replace(one, targets=tuple(filter(self._can_send, one.targets))) for one in found]
+        return tuple(one for one in left if one.targets) or found
+
+    def _can_send(self, target: Target) -> bool:
+        if target.transport != Transport.UDP or not self._listen:
+            return True
+        is_ipv6 = ":" in target.address
+        return any(one.startswith("udp:") and ("[" in one) is is_ipv6 for one in self._listen)
 
     async def _learn(self, questions: list[Question], deadline: float) -> dict[Question, Sequence[Record]]:
         known = [self._memory.fresh(one) for one in questions]
