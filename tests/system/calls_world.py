@@ -47,6 +47,7 @@ from wakerobin.services.relay.ways import Ways
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.farewells import Farewells
+from wakerobin.services.switchboard.summons import Summons
 from wakerobin.testing.clock import ManualClock, ManualTimer
 from wakerobin.testing.memory import MemoryStore
 from wakerobin.testing.names import Names
@@ -129,6 +130,7 @@ class World:
         self.clock = ManualClock()
         self.timers = Mortal(self.clock)
         self.call_policy = call or CallPolicy()
+        self.wakes_for_refer = False
         self.message_limits = MessageLimits()
         self.subscribing: frozenset[str] = frozenset()
         self.wire = Wire()
@@ -215,6 +217,7 @@ class World:
             timers=timers,
             entropy=ours,
             on_left=Farewells(self.store, exchange).left,
+            waker=Summons(self.store, exchange, lambda _app: self.wakes_for_refer),
         )
         self.guests = Guests(
             store=self.store,

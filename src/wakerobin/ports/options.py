@@ -305,6 +305,11 @@ class AppOptions:
     )
     decline: str = _option("all", "What a decline stops: `all` phones or `this-phone`.")
     decline_code: int = _option(486, "What the PBX is told when the user declines.")
+    refer_push: bool = _option(
+        False,
+        "Wake sleeping phones for a REFER of the PBX (click to dial) as if for a call; it waits 20 s for "
+        "them.",
+    )
     texts: str = _option(
         "",
         "A folder of texts that go before the shipped ones, or `loc-keys`: the app has its own "

@@ -42,6 +42,7 @@ from wakerobin.services.selftest import SelfTests
 from wakerobin.services.switchboard import Switchboard
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.farewells import Farewells
+from wakerobin.services.switchboard.summons import Summons
 from wakerobin.services.ticker import Ticker
 from wakerobin.texts import Catalogues
 
@@ -122,7 +123,7 @@ def build(ground: Ground) -> Rooms:
         options=lane_options(options.push),
         is_rationed=is_rationed(options),
     )
-    resolver = Resolver(clock, source_of(options.sip.dns))
+    resolver = Resolver(clock, source_of(options.sip.dns), options.sip.listen)
     fleet = Fleet(
         store=store,
         clock=clock,
@@ -182,6 +183,7 @@ def build(ground: Ground) -> Rooms:
         timers=timers,
         entropy=entropy,
         on_left=Farewells(store, exchange).left,
+        waker=Summons(store, exchange, _wakes_for_refer(options)),
     )
     guests = Guests(
         store=store,
@@ -338,6 +340,11 @@ def _lookup(policies: dict[str, LifetimePolicy]) -> Callable[[str], LifetimePoli
     """Lives of an app that was taken out of the configuration go on by the defaults."""
     default = LifetimePolicy()
     return lambda app: policies.get(app, default)
+
+
+def _wakes_for_refer(options: Options) -> Callable[[str], bool]:
+    wanted = {name for name, app in options.apps.items() if app.refer_push}
+    return wanted.__contains__
 
 
 def _listeners(endpoint: Endpoint) -> Callable[[str, int | None], bool]:

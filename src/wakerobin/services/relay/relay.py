@@ -35,6 +35,7 @@ from wakerobin.services.relay.outgoing import (
     without_credentials,
 )
 from wakerobin.services.relay.patience import patience, unanswered, unreachable
+from wakerobin.services.relay.referrals import Referrals, Waker
 from wakerobin.services.relay.ways import Ways
 from wakerobin.services.relay.whereabouts import Whereabouts
 
@@ -97,6 +98,7 @@ class Relay:
         timers: Timers,
         entropy: Entropy,
         on_left: Callable[[RouteToken, Message], Coroutine[None, None, None]],
+        waker: Waker,
     ) -> None:
         self._transactions = transactions
         self._ways = ways
@@ -114,6 +116,7 @@ class Relay:
         self._on_left = on_left
         self._whereabouts = Whereabouts(phones, routes, store)
         self._live = LivePhones(transactions, routes, entropy)
+        self._referrals = Referrals(clock, timers, waker)
         self._late_acks = LateMessages(clock, timers, patience("ACK").seconds)
         self._late_byes = LateMessages(clock, timers, LEFT_FOR_S)
         self._errands: asyncio.TaskGroup | None = None
@@ -185,7 +188,7 @@ class Relay:
         leg.cancel((("Reason", reason),) if reason else ())
         return True
 
-    def phone_arrived(self, account_id: int, _phone: PhoneFlow) -> None:
+    def phone_arrived(self, account_id: int, arrived: PhoneFlow) -> None:
         """A phone registered: what waits for it, or hangs on its older flow, goes to it now."""
         for leg in list(self._to_phones.get(account_id, ())):
             assert leg.destination is not None
@@ -193,6 +196,7 @@ class Relay:
             is_new_way = phone is not None and (leg.waits is not None or phone.flow != leg.flow)
             if phone is not None and is_new_way and not leg.has_answer:
                 self._send(leg, phone.flow)
+        self._referrals.arrived(account_id, arrived)
         self._late_acks.arrived(account_id, self._ack_to_phone)
         self._late_byes.arrived(account_id, self._bye_to_phone)
 
@@ -226,17 +230,24 @@ class Relay:
         self._send(self._open(transaction, sent, None), upstream.flow)
         metrics.RELAYED.labels("outgoing").inc()
 
-    # What the PBX sends to our Contact and nobody is woken for
+    # What the PBX sends to our Contact outside a dialog, calls and messages left out
 
     def to_live_phones(self, transaction: ServerTransactionHandle, onward: Message, account: Account) -> None:
         """Pass a request on to every phone that is connected now; the first final answer counts.
 
+        A REFER waits for a phone that is woken, where its app wants that.
         Raises SipSyntaxError where it may travel no further.
         """
         onward = self._onward(onward)
-        phones, breadth = self._phones.flows(account.id), breadth_of(transaction.request, MAX_BREADTH)
-        pbx_side = self._towards(account.id, transaction.flow)
-        self._live.pass_on(transaction, onward, phones, pbx_side, breadth)
+        breadth = breadth_of(transaction.request, MAX_BREADTH)
+
+        def send(phones: list[PhoneFlow]) -> None:
+            pbx_side = self._towards(account.id, transaction.flow)
+            self._live.pass_on(transaction, onward, phones, pbx_side, breadth)
+
+        phones = self._phones.flows(account.id)
+        if phones or not self._referrals.wait(transaction, account, send):
+            send(phones)
         metrics.RELAYED.labels("to-live-phones").inc()
 
     # Its own
