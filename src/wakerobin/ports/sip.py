@@ -124,6 +124,11 @@ class ClientTransactionHandle(Protocol):
         """The branch of our Via."""
         ...
 
+    @property
+    def heard_on(self) -> Flow:
+        """The flow that its last response came by; before any, the one that it was sent on."""
+        ...
+
     def cancel(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """INVITE only: CANCEL now if a provisional has come, else as soon as one comes (RFC 3261 9.1)."""
         ...

@@ -179,6 +179,9 @@ class FakeCall:
     def receive(self, transaction: ServerTransactionHandle) -> None:
         """Take a request that came within this dialog, and accept it."""
         request = transaction.request
+        if self._is_of_another_dialog(request):
+            transaction.respond(respond(request, 481))
+            return
         self.requests.append(request)
         headers: list[tuple[str, str]] = []
         body = b""
@@ -192,6 +195,10 @@ class FakeCall:
             self.is_over = True
         transaction.respond(respond(request, _ACKED, headers=headers, body=body))
         self._changed.set()
+
+    def _is_of_another_dialog(self, request: Message) -> bool:
+        winner = self.answer.to_tag if self.answer is not None else request.from_tag
+        return request.from_tag != winner and request.from_tag not in self._losers
 
     def _invite_answered(self, handle: ClientTransactionHandle, response: Message, flow: Flow) -> None:
         self._branches[handle] = response.status

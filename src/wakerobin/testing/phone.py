@@ -78,7 +78,7 @@ class FakePhone:
         self.entropy = entropy
         self.server: tuple[str, int] = ("", 0)
         self.local_host = "127.0.0.1"
-        self._by_call_id: dict[str, PhoneCall] = {}
+        self._by_call_id: dict[str, list[PhoneCall]] = {}
         self._by_transaction: dict[int, PhoneCall] = {}
         self._transactions: Transactions | None = None
         self._endpoint: SipEndpoint | None = None
@@ -206,7 +206,7 @@ class FakePhone:
         invite = self.request_to("INVITE", target, call_id, tag)
         invite.add("Content-Type", "application/sdp")
         invite.body = SDP
-        self._by_call_id[call_id] = call
+        self._by_call_id[call_id] = [call]
         call.dial(invite)
         return call
 
@@ -324,7 +324,7 @@ class FakePhone:
 
     def _requested(self, transaction: ServerTransactionHandle) -> None:
         request = transaction.request
-        known = self._by_call_id.get(request.call_id)
+        known = self._call_of(request)
         if request.to_tag is not None:
             if known is not None and not known.is_over:
                 known.received(transaction)
@@ -333,7 +333,7 @@ class FakePhone:
         elif request.method == "INVITE":
             transaction.respond(respond(request, 100))
             call = incoming_call(self, transaction)
-            self._by_call_id[call.call_id] = call
+            self._by_call_id.setdefault(call.call_id, []).append(call)
             self._by_transaction[id(transaction)] = call
             self.calls.append(call)
             self._changed.set()
@@ -345,10 +345,15 @@ class FakePhone:
             if status:
                 transaction.respond(respond(request, status, to_tag=hex_token(self.entropy, 6)))
 
+    def _call_of(self, request: Message) -> PhoneCall | None:
+        """Return the call by our tag: two copies of an INVITE are two calls."""
+        calls = self._by_call_id.get(request.call_id, ())
+        return next((call for call in calls if call.tag == request.to_tag), None)
+
     def _cancelled(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> None:
         self._by_transaction[id(invite)].cancelled(cancel)
 
     def _acknowledged(self, ack: Message, _flow: Flow) -> None:
-        known = self._by_call_id.get(ack.call_id)
+        known = self._call_of(ack)
         if known is not None:
             known.acknowledged(ack)

@@ -140,7 +140,7 @@ class PhoneCall:
     def cancelled(self, cancel: ServerTransactionHandle) -> None:
         """Take the CANCEL of that INVITE."""
         self._note(cancel.request)
-        cancel.respond(respond(cancel.request, 200, to_tag=self._tag))
+        cancel.respond(respond(cancel.request, 200, to_tag=self.tag))
         if not self.is_over and self.answered_with is None:
             self._respond(487)
             self.is_over = True
@@ -205,7 +205,7 @@ class PhoneCall:
         if body:
             headers += _WITH_SDP
         response = respond(
-            self.invite, status, to_tag=self._tag, headers=headers, body=body, record_route=status < 300
+            self.invite, status, to_tag=self.tag, headers=headers, body=body, record_route=status < 300
         )
         self._incoming.respond(response)
         if 200 <= status < 300:
@@ -220,7 +220,16 @@ class PhoneCall:
             self._repeat_answer(response, min(2 * wait, _T2), until)
 
         when = self._phone.clock.monotonic() + wait
-        self._repeating = self._phone.timers.call_at(when, again) if when < until else None
+        timers = self._phone.timers
+        self._repeating = (
+            timers.call_at(when, again) if when < until else timers.call_at(until, self._give_up)
+        )
+
+    def _give_up(self) -> None:
+        """End a call whose ACK has never come (13.3.1.4)."""
+        self._repeating = None
+        if not self.is_over:
+            self.hang_up()
 
     def _invite_answered(self, response: Message) -> None:
         assert self.invite is not None
@@ -268,7 +277,8 @@ class PhoneCall:
         self._changed.set()
 
     @property
-    def _tag(self) -> str:
+    def tag(self) -> str:
+        """Ours."""
         return NameAddr.parse(self.local).tag or ""
 
     def _within_dialog(self, method: str, cseq: int) -> Message:

@@ -16,6 +16,7 @@ from wakerobin.ports.store import CallRecord, Store, Transaction
 from wakerobin.services.switchboard.exchange import Exchange
 from wakerobin.services.switchboard.incoming import call_key
 
+_MOST = 1_000
 _UNANSWERED = frozenset({CallState.CANCELLED, CallState.MISSED, CallState.DECLINED})
 
 
@@ -25,6 +26,8 @@ class Ghosts:
     def __init__(self, store: Store, exchange: Exchange) -> None:
         self._store = store
         self._exchange = exchange
+        self._hung_up: dict[tuple[str, str], None] = {}
+        """Branches and tags of those that have got their BYE: they may repeat themselves."""
 
     def lay(self, registration_id: int, response: Message, flow: Flow) -> bool:
         """Stop a phone whose response carries a branch of ours. False: its call may be up, or is not known.
@@ -56,6 +59,12 @@ class Ghosts:
     def _hang_up(self, invite: Message, response: Message, flow: Flow, reason: str) -> None:
         ack = forking.ack_for(invite, response, self._exchange.is_ours)
         self._exchange.transactions.send_ack(ack, flow)
+        said = (response.branch or "", response.to_tag or "")
+        if said in self._hung_up:
+            return
+        if len(self._hung_up) >= _MOST:
+            del self._hung_up[next(iter(self._hung_up))]
+        self._hung_up[said] = None
         bye = forking.bye_for(invite, response, reason, self._exchange.is_ours)
         self._exchange.transactions.request(bye, flow, _ignore, _ignore)
 

@@ -313,16 +313,16 @@ class Line:
             case forking.Answer(status, text):
                 self._respond(status, reason=reason_value(status, text))
             case forking.Cancel(key, reason):
-                self.branches[key].handle.cancel((("Reason", reason),))
+                self._cancel(key, reason)
             case forking.Acknowledge(key, response):
                 branch = self.branches[key]
                 ack = forking.ack_for(branch.sent, response, self._exchange.is_ours)
-                self._exchange.transactions.send_ack(ack, branch.phone.flow)
+                self._exchange.transactions.send_ack(ack, branch.handle.heard_on)
             case forking.EndDialog(key, response, reason):
                 branch = self.branches[key]
                 bye = forking.bye_for(branch.sent, response, reason, self._exchange.is_ours)
-                self._exchange.transactions.request(bye, branch.phone.flow, _ignore, _ignore)
-                self.tell("late-answer-ended", to=str(branch.phone.flow))
+                self._exchange.transactions.request(bye, branch.handle.heard_on, _ignore, _ignore)
+                self.tell("late-answer-ended", to=str(branch.handle.heard_on))
 
     def _respond(self, status: int, *, reason: str = "", record_route: bool = False) -> None:
         headers = [("Reason", reason)] if reason else []
@@ -370,6 +370,14 @@ class Line:
         self.branches[key] = Branch(phone, sent, handle)
         # It has spoken on the other flow, so it may be cancelled before it speaks here (9.1).
         handle.receive(respond(sent, 100))
+
+    def _cancel(self, key: str, reason: str) -> None:
+        branch = self.branches[key]
+        spoken_on = branch.handle.heard_on
+        if spoken_on == branch.phone.flow:
+            branch.handle.cancel((("Reason", reason),))
+        else:  # it has moved, and has not registered yet
+            self._recall(key, replace(branch.phone, flow=spoken_on), reason)
 
     def _recall(self, key: str, phone: PhoneFlow, reason: str) -> None:
         old = self.branches[key]
