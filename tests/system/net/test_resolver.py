@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from wakerobin import metrics
 from wakerobin.core.errors import ConfigurationError
-from wakerobin.core.sip.targets import Destination, Kind, Question, Record, Srv, ordered
+from wakerobin.core.sip.targets import Destination, Kind, Question, Record, Srv, Target, ordered
 from wakerobin.net.resolver import Resolver, source_of
 from wakerobin.net.resolver.files import Hosts
 from wakerobin.net.resolver.memory import Found, Memory
@@ -225,3 +226,25 @@ def test_a_name_server_that_is_none_is_said_so(text: str) -> None:
 @pytest.mark.parametrize("text", ["192.0.2.53", "192.0.2.53:5353", "2001:db8::53", "[2001:db8::53]:5353"])
 def test_a_name_server_is_written_with_or_without_its_port(text: str) -> None:
     source_of([text])
+
+
+def count(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(f"wakerobin_{name}", labels) or 0.0
+
+
+async def test_questions_and_failures_are_counted() -> None:
+    before = {one: count("dns_questions_total", answer=one) for one in ("found", "nothing", "unanswered")}
+    failed = count("sip_targets_failed_total")
+    zone = Zone({ADDRESS: ("192.0.2.1",)})
+    resolver = Resolver(ManualClock(), zone)
+    await places(resolver, Destination("pbx.test", 5060))
+    await places(resolver, Destination("nowhere.test", 5060))
+    zone.is_out = True
+    await places(resolver, Destination("elsewhere.test", 5060))
+    resolver.failed(Target("udp", "192.0.2.1", 5060, "pbx.test"))
+    assert {one: count("dns_questions_total", answer=one) - before[one] for one in before} == {
+        "found": 1,
+        "nothing": 1,
+        "unanswered": 1,
+    }
+    assert count("sip_targets_failed_total") == failed + 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from wakerobin import metrics
 from wakerobin.core.sip.targets import Question, Record
 from wakerobin.ports.clock import Clock
 
@@ -25,6 +26,11 @@ RETRY_S = 10.0
 STALE_S = 24 * 3_600.0
 STALE_PATIENCE_S = 1.0
 _MOST = 4_096
+
+
+_FOUND, _NOTHING, _UNANSWERED = (
+    metrics.DNS_QUESTIONS.labels(answer) for answer in ("found", "nothing", "unanswered")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class Memory:
         finally:
             del self._pending[question]
         now = self._clock.monotonic()
+        _count(found)
         if found is not None:
             longest = LONGEST_S if found.records else LONGEST_NONE_S
             ttl_s = min(max(found.ttl_s, SHORTEST_S), longest)
@@ -123,3 +130,12 @@ class Memory:
         while len(self._kept) >= _MOST:
             del self._kept[next(iter(self._kept))]  # names come with enrolments: a flood must not fill memory
         self._kept[question] = kept
+
+
+def _count(found: Found | None) -> None:
+    if found is None:
+        _UNANSWERED.inc()
+    elif found.records:
+        _FOUND.inc()
+    else:
+        _NOTHING.inc()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from wakerobin import log
+from wakerobin import log, metrics
 from wakerobin.core.sip.hold_down import HoldDowns
 from wakerobin.core.sip.targets import Candidate, Destination, Question, Record, Target, located
 from wakerobin.core.values import Transport
@@ -75,6 +75,7 @@ class Resolver:
 
     def failed(self, target: Target) -> None:
         """Note that a target answered 503 or not at all: others are tried before it for a while."""
+        metrics.SIP_TARGETS_FAILED.inc()
         _log.info("target_failed", target=str(target))
         self._downs.failed(target, self._clock.monotonic())
 
