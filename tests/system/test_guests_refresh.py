@@ -35,6 +35,7 @@ async def test_a_phone_that_wakes_refreshes_and_is_left_alone_till_the_next() ->
             assert (await world.do(phone.register())).status == 200
             (guest,) = stored(world)
             assert guest.step == 0
+            assert told(world, guest)[-2:] == ["guest-pushed-to-refresh", "guest-refreshed"]
             await world.run_for(3 * MINUTE)
             assert len(world.pushes.sent) == round_
         assert world.pbx.contacts("alice")

@@ -298,7 +298,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "mwi-failed": _because("The user could not be told what waits in the mailbox"),
     # phones that have not enrolled
     "guest-registered": _to("The phone registered at its PBX through us. Push service:", "provider"),
-    "guest-refreshed": "The phone refreshed its binding at the PBX.",
+    "guest-refreshed": "The phone woke and refreshed its binding at the PBX.",
     "guest-pushed-to-refresh": "A silent push asked the phone to refresh its binding.",
     "guest-target-gone": _because("The push service says that the phone is gone"),
     "guest-left": "The phone is not registered through us any more.",

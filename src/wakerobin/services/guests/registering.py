@@ -227,7 +227,7 @@ class Registering:
 
     async def _keep(self, guest: Guest, going: _Going, done: _Once) -> None:
         now = self._around.clock.now()
-        event = "guest-registered" if going.known is None else "guest-refreshed"
+        event = _news(going.known, guest)
 
         def keep(tx: Transaction) -> None:
             others = [one for one in tx.guests.of_aor(guest.aor) if one.number != guest.number]
@@ -235,7 +235,8 @@ class Registering:
                 tx.guests.remove(one.number)
             tx.guests.put(guest)
             details = {"provider": guest.targets[0].provider.value} if guest.targets else {}
-            story.tell(tx, story.of_guest(guest.number), now, event, **details)
+            if event:
+                story.tell(tx, story.of_guest(guest.number), now, event, **details)
 
         try:
             await self._around.store.transact(keep)
@@ -350,6 +351,13 @@ class Registering:
         label = str(status) if status in _COUNTED else f"{status // 100}xx"
         metrics.GUEST_REGISTERS.labels(status=label).inc()
         transaction.respond(response)
+
+
+def _news(known: Guest | None, guest: Guest) -> str:
+    """Return what a REGISTER means for the story: most mean nothing, and phones send them all day."""
+    if known is None or {one.token for one in known.targets} != {one.token for one in guest.targets}:
+        return "guest-registered"
+    return "guest-refreshed" if known.step else ""
 
 
 class _Once:
