@@ -12,6 +12,7 @@ import pytest
 
 from tests.system.served import OTHER_INSTALLATION, PATH, Answer, World, serving
 from tests.system.writing import tell_mailbox, write
+from wakerobin.core.values import Transport
 from wakerobin.testing.phone import FakePhone
 
 
@@ -70,6 +71,19 @@ async def test_a_pushed_app_fetches_what_was_written_and_erases_it_by_asking_for
     assert await app.messages() == [message], "it has not said yet that it has it"
     assert await app.messages(f"?after={message['message_id']}") == []
     assert await app.messages() == []
+
+
+async def test_a_letter_that_is_too_long_does_not_end_the_connection_that_all_calls_come_over(
+    world: World,
+) -> None:
+    app = App(world, (await world.api.enrol(world.fields(transport="tcp"))).json)
+    (contact,) = world.pbx.contacts("anna")
+    assert contact.flow.transport is Transport.TCP
+    for size in (49_153, 70_000, 1_000_000):
+        assert (await write(world.pbx, "anna", "x" * size)).status == 413
+    assert (await write(world.pbx, "anna", "x" * 49_152)).status == 202
+    assert world.pbx.contacts("anna")[0].flow == contact.flow
+    assert [len(one) for one in await app.texts()] == [49_152]
 
 
 async def test_pages_come_in_order_and_what_is_not_asked_for_stays(app: App) -> None:

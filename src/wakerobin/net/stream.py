@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.sip.framing import KeepAlive
+from wakerobin.core.sip.framing import KeepAlive, Oversized
 from wakerobin.core.values import Flow
 from wakerobin.net.limits import StreamLimits
 from wakerobin.net.tls import BUFFER
@@ -57,7 +57,7 @@ class StreamUser(Protocol):
         ...
 
     def broken(self, connection: StreamConnection, data: bytes, fault: SipSyntaxError) -> None:
-        """What came is no stream of messages any more; `data` is the last of it. It ends after this."""
+        """What came is no message: `data` is one too large without its body, or the last before the end."""
         ...
 
     def closed(self, connection: StreamConnection, reason: str) -> None:
@@ -203,6 +203,8 @@ class StreamConnection(asyncio.Protocol):
                 if item is KeepAlive.PONG:
                     self._ponged()
                 self._user.kept_alive(self)
+            elif isinstance(item, Oversized):
+                self._user.broken(self, item, SipSyntaxError("The message is too large", 413))
             else:
                 self._has_spoken = True
                 responses += item.startswith(_RESPONSE)

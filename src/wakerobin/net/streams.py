@@ -59,7 +59,7 @@ class StreamReader(Protocol):
         ...
 
     def broken(self, data: bytes, flow: Flow, fault: SipSyntaxError) -> None:
-        """The stream broke at `data`; the connection is closed after what is sent now."""
+        """This is no message. Where the stream broke by it, the connection is closed after the answer."""
         ...
 
     def closed(self, flow: Flow, reason: str) -> None:
@@ -180,7 +180,7 @@ class Streams:
         self._reader.kept_alive(connection.flow)
 
     def broken(self, connection: StreamConnection, data: bytes, fault: SipSyntaxError) -> None:
-        """Hand on what broke a stream."""
+        """Hand on what is no message."""
         self._reader.broken(data, connection.flow, fault)
 
     def closed(self, connection: StreamConnection, reason: str) -> None:

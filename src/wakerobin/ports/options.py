@@ -100,7 +100,7 @@ class SipOptions:
         "learn", "`learn`: accept calls from elsewhere and show the address; `strict`: refuse them."
     )
     message_size: int = _option(
-        61_440, "The largest text message that is taken, octets. With its headers it has 65,535 at most."
+        49_152, "The largest text message that is taken, octets; no body of any kind may be larger than that."
     )
     t1: Duration = _duration(500, "RFC 3261 T1. Change it in tests only.")
     max_breadth: int = _option(60, "RFC 5393 Max-Breadth.")

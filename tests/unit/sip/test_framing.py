@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.sip.framing import KeepAlive, StreamFramer
+from wakerobin.core.sip.framing import KeepAlive, Oversized, StreamFramer
 
 OPTIONS = b"OPTIONS sip:a@h SIP/2.0\r\nContent-Length: 0\r\n\r\n"
 MESSAGE = b"MESSAGE sip:a@h SIP/2.0\r\nl : 12\r\nX: y\r\n\r\nHi\r\n\r\nthere\x00"
@@ -105,7 +105,7 @@ def test_where_the_stream_is_torn_changes_nothing(parts: list[bytes], cuts: list
         (b"OPTIONS sip:a@h SIP/2.0\r\nContent-Length:\r\n\r\n", 400),
         (b"OPTIONS sip:a@h SIP/2.0\r\nContent-Length: 1\r\n 2\r\n\r\n", 400),
         (b"OPTIONS sip:a@h SIP/2.0\r\nContent-Length: 99999999999\r\n\r\n", 400),
-        (b"OPTIONS sip:a@h SIP/2.0\r\nContent-Length: 65535\r\n\r\n", 513),
+        (b"OPTIONS sip:a@h SIP/2.0\r\nContent-Length: 99999999\r\n\r\n", 513),
         (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     ],
 )
@@ -149,8 +149,22 @@ def test_the_limit_holds_for_the_whole_message() -> None:
     head = b"M sip:a@h SIP/2.0\r\nl: 50\r\n\r\n"
     whole = head + b"x" * 50
     assert StreamFramer(max_message=len(whole)).feed(whole) == [whole]
-    with pytest.raises(SipSyntaxError):
-        StreamFramer(max_message=len(whole) - 1).feed(head)
+    (found,) = StreamFramer(max_message=len(whole) - 1).feed(head)
+    assert isinstance(found, Oversized)
+
+
+@pytest.mark.parametrize("step", [1, 7, 40, 10_000])
+def test_what_is_too_large_is_passed_over_and_the_stream_goes_on(step: int) -> None:
+    """The stream of a PBX carries the calls of many: one long letter must not end it."""
+    head = b"MESSAGE sip:a@h SIP/2.0\r\nContent-Length: 200\r\n\r\n"
+    stream = OPTIONS + head + b"\r\n\r\n" * 50 + OPTIONS
+    framer = StreamFramer(max_message=150)
+    found: list[object] = []
+    for at in range(0, len(stream), step):
+        found += framer.feed(stream[at : at + step])
+    assert found == [OPTIONS, head, OPTIONS]
+    assert [isinstance(one, Oversized) for one in found] == [False, True, False]
+    assert framer.fault is None
 
 
 def test_the_end_of_a_head_that_comes_in_small_pieces_is_searched_once() -> None:

@@ -29,7 +29,7 @@ _log = log.get("messages")
 class MessageLimits:
     """What is taken and for how long it is kept; milliseconds and octets."""
 
-    octets: int = 61_440
+    octets: int = 49_152
     """The largest body that is taken."""
     live_flow: int = 15_000
     """A flow that brought something so recently has the time to answer before its phone is pushed."""
