@@ -16,7 +16,7 @@ from wakerobin.net.resolver import Resolver, source_of
 from wakerobin.net.resolver.files import Hosts
 from wakerobin.net.resolver.memory import Found
 from wakerobin.net.resolver.name_servers import NameServers
-from wakerobin.net.resolver.sources import Configured
+from wakerobin.net.resolver.sources import Configured, System
 from wakerobin.testing.clock import ManualClock
 from wakerobin.testing.dns import FakeDns
 
@@ -155,7 +155,12 @@ async def test_the_hosts_file_comes_before_the_name_servers_of_the_settings(tmp_
     async with name_server() as server:
         file = tmp_path / "hosts"
         file.write_text("192.0.2.77 a.pbx.test\n")
-        source = Configured(NameServers([server.address]), Hosts(str(file)))
+        hosts = Hosts(str(file))
+        system = System(NameServers([server.address]), hosts=hosts)
+        source = Configured(NameServers([server.address]), hosts)
+        for one in (source, system):
+            assert await one.answer(Question(Kind.SRV, "_sips._tcp.a.pbx.test")) == Found((), 30.0)
+            assert await one.answer(Question(Kind.NAPTR, "a.pbx.test")) == Found((), 30.0)
         assert await source.answer(Question(Kind.ADDRESS, "a.pbx.test")) == Found(("192.0.2.77",), 30.0)
         assert server.asked == []
         assert await source.answer(Question(Kind.ADDRESS, "c.pbx.test")) == Found(("192.0.2.3",), 60.0)

@@ -31,16 +31,23 @@ def getaddrinfo(host: str, port: int, kind: socket.SocketKind) -> list[tuple[Any
 
 
 class System:
-    """Services from the system's name servers, addresses through its own resolver."""
+    """Services from the system's name servers, addresses through its own resolver.
 
-    def __init__(self, name_servers: NameServers, lookup: Lookup = getaddrinfo) -> None:
+    What stands in /etc/hosts is there and nowhere else: at home nobody waits for a DNS that is far away.
+    """
+
+    def __init__(
+        self, name_servers: NameServers, lookup: Lookup = getaddrinfo, hosts: Hosts | None = None
+    ) -> None:
         self._name_servers = name_servers
         self._lookup = lookup
+        self._hosts = hosts or Hosts()
 
     async def answer(self, question: Question) -> Found | None:
         """Return the answer; None for none in good time. Never raises."""
         if question.kind is not Kind.ADDRESS:
-            return await self._name_servers.answer(question)
+            is_here = bool(self._hosts.addresses(_domain(question)))
+            return Found((), _SYSTEM_TTL_S) if is_here else await self._name_servers.answer(question)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(None, self._lookup, question.name, 0, socket.SOCK_DGRAM)
@@ -61,14 +68,20 @@ class Configured:
 
     async def answer(self, question: Question) -> Found | None:
         """Return the answer; None for none in good time. Never raises."""
-        if question.kind is Kind.ADDRESS:
-            known = self._hosts.addresses(question.name)
-            if known:
-                return Found(known, _SYSTEM_TTL_S)
+        known = self._hosts.addresses(_domain(question))
+        if known:
+            return Found(known if question.kind is Kind.ADDRESS else (), _SYSTEM_TTL_S)
         found = await self._name_servers.answer(question)
         if found is None or question.kind is not Kind.ADDRESS:
             return found
         return Found(_reachable_first(str(record) for record in found.records), found.ttl_s)
+
+
+def _domain(question: Question) -> str:
+    """Return the name whose addresses, rules or services are asked for."""
+    if question.kind is not Kind.SRV:
+        return question.name
+    return question.name.split(".", 2)[-1]  # _service._protocol.domain
 
 
 def _reachable_first(addresses: Iterable[str]) -> tuple[str, ...]:
