@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.system.fleet.test_ways import flow_from
 from tests.system.fleet.world import MINUTE, SECOND, World, entropy, world
@@ -253,3 +256,33 @@ async def test_bindings_over_connections_that_dns_chose_are_made_again_after_a_r
     async with w.running():
         await w.run_for(10 * SECOND)
         assert len(w.contacts()) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(["serves", "503", "silent"]), min_size=1, max_size=4))
+def test_an_account_is_bound_at_the_first_host_in_order_that_serves(moods: list[str]) -> None:
+    async def run() -> None:
+        w = world()
+        w.pbx.rules.is_silent = True  # none of the hosts below
+        addresses = [f"10.0.1.{number}" for number in range(len(moods))]
+        w.names.zone = {
+            "_sip._udp.pbx.test": [
+                Srv(number, 0, 5060, f"h{number}.pbx.test") for number in range(len(moods))
+            ],
+            **{f"h{number}.pbx.test": [address] for number, address in enumerate(addresses)},
+        }
+        hosts = [another_pbx(w, address)[0] for address in addresses]
+        for mood, host in zip(moods, hosts, strict=True):
+            host.rules.is_silent = mood == "silent"
+            if mood == "503":
+                host.rules.answers["alice"] = (503, ())
+        first = moods.index("serves") if "serves" in moods else len(moods)
+        async with w.running():
+            result = await w.tried(await w.enrol(), within=5 * MINUTE)
+            is_bound = [bool(host.contacts("alice")) for host in hosts]
+            assert is_bound == [number == first for number in range(len(hosts))]
+            assert (result.verdict is TrialVerdict.PROVEN) is (first < len(hosts))
+            for number, host in enumerate(hosts):
+                assert bool(host.registrar.seen) is (number <= first), "all before it were asked, none after"
+
+    asyncio.run(run())
