@@ -8,6 +8,7 @@ import pytest
 
 from tests.interop.peers.baresip import Baresip, PhoneAccount
 from tests.interop.peers.lab import Lab
+from tests.interop.peers.linphone import Linphone
 from tests.interop.peers.network import PATIENCE, until
 from tests.interop.peers.scene import CALLER, USERS, Scene, a_scene
 from tests.interop.peers.wakerobin import Installation
@@ -75,6 +76,32 @@ async def test_phones_write_to_each_other_through_the_server_and_the_pbx(lab: La
     await wait_texts(phone, "Here I am")
     await wait_empty(scene, alice)
     assert scene.pns.to(alice.notice_token, "message") == [], "the phone had it before its push was due"
+
+
+async def test_linphone_s_own_messages_are_told_from_its_receipts(lab: Lab) -> None:
+    scene = await a_scene(lab)
+    alice = await scene.enrol()
+    bob = lab.keep(Linphone(*lab.place(), CALLER, USERS[CALLER], scene.pbx.address))
+    await bob.wake()
+    await bob.wait_registered()
+    await bob.command("message sip:alice@pbx.test Hello there")
+    await scene.pns.wait_push(alice.notice_token, "message")
+    phone = lab.keep(Linphone(*lab.place(), "alice", USERS["alice"], scene.server.address))
+    await phone.wake()
+    message = await phone.wait_message("MESSAGE")
+    assert message.body.strip() == "Hello there"
+    # What alice's linphone says of it goes to bob through us; what bob's says waits for her in silence.
+    receipt = await bob.wait_message("MESSAGE")
+    assert receipt.header("Content-Type") == "message/imdn+xml"
+    await phone.vanish()
+    await scene.server.of(alice, "POST", "/messages", {"to": "bob", "body": "By the API"})
+    never = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(PATIENCE):
+        while not (found := (await scene.server.of(alice, "GET", "/messages")).body["messages"]):
+            await asyncio.wait([never], timeout=0.05)
+    assert {one["kind"] for one in found} == {"receipt"}
+    assert all("imdn" in one["body"] for one in found)
+    assert len(scene.pns.to(alice.notice_token, "message")) == 1
 
 
 async def test_an_app_writes_and_reads_by_the_api_alone(lab: Lab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,17 @@ async def test_one_message_can_be_read_and_erased_by_its_name(app: App) -> None:
     for method in ("GET", "DELETE"):
         gone = await app.send(method, path)
         assert (gone.status, gone.problem) == (404, "message-unknown")
+
+
+async def test_what_its_writer_has_compressed_is_read_where_that_can_be_told(app: App) -> None:
+    packed, unknown = zlib.compress("Grüße".encode()), b"\x0b\x02\x80"
+    plain, deflate = ("Content-Type", "text/plain"), ("Content-Encoding", "deflate")
+    await write(app.world.pbx, "anna", packed, plain, deflate)
+    await write(app.world.pbx, "anna", unknown, plain, ("Content-Encoding", "br"))
+    first, second = await app.messages()
+    assert (first["body"], first["content_encoding"]) == ("Grüße", None)
+    assert (second["body"], second["content_encoding"]) == (None, "br")
+    assert base64.b64decode(second["body_base64"]) == unknown
 
 
 async def test_nobody_sees_the_messages_of_others(app: App, world: World) -> None:

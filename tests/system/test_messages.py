@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -295,15 +296,24 @@ async def test_a_receipt_is_kept_without_a_push() -> None:
         assert pushes(world, alice) == []
 
 
-async def test_what_is_too_large_encoded_or_asks_for_what_nobody_knows_is_refused() -> None:
+async def test_what_is_too_large_or_asks_for_what_nobody_knows_is_refused() -> None:
     async with running(octets=100) as (world, account):
         assert (await send(world, written(account, "x" * 101))).status == 413
-        encoded = await send(world, written(account, "x", ("Content-Encoding", "gzip")))
-        assert (encoded.status, encoded.get("accept-encoding")) == (415, "identity")
         unknown = await send(world, written(account, "x", ("Require", "levitation")))
         assert (unknown.status, unknown.get("unsupported")) == (420, "levitation")
         assert (await send(world, written(account, "x" * 100))).status == 202
         assert waiting(world, only(world, account)) == ["x" * 100]
+
+
+async def test_a_compressed_receipt_is_one_and_comes_as_it_was_sent() -> None:
+    async with running() as (world, account):
+        packed = zlib.compress(b"<imdn/>")
+        headers = (("Content-Type", "message/imdn+xml"), ("Content-Encoding", "deflate"))
+        assert (await send(world, written(account, "", *headers, body=packed))).status == 202
+        assert pushes(world, only(world, account)) == []
+        phone = await world.registered()
+        await world.until(lambda: bool(phone.others))
+        assert (phone.others[0].body, phone.others[0].get("content-encoding")) == (packed, "deflate")
 
 
 async def test_any_octets_come_back_as_they_were() -> None:

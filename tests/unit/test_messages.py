@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wakerobin.core.messages import Kind, content_type, is_encoded, kind_of
+from wakerobin.core.messages import Kind, content_type, kind_of
 from wakerobin.core.sip.message import Message
+from wakerobin.services.messages.encoding import MOST_OCTETS, decoded
 
 
 def message(body: bytes, *headers: tuple[str, str]) -> Message:
@@ -55,7 +59,37 @@ def test_a_media_type_has_no_parameters_and_none_is_plain_text() -> None:
     assert content_type(message(b"x")) == "text/plain"
 
 
-def test_an_encoding_is_seen_and_identity_is_none() -> None:
-    assert is_encoded(message(b"x", ("Content-Encoding", "gzip")))
-    assert not is_encoded(message(b"x", ("Content-Encoding", "identity")))
-    assert not is_encoded(message(b"x"))
+@pytest.mark.parametrize(
+    ("encoding", "body", "text"),
+    [
+        ("", b"Hello", b"Hello"),
+        ("identity", b"Hello", b"Hello"),
+        ("deflate", zlib.compress(b"Hello"), b"Hello"),
+        ("GZIP", gzip.compress(b"Hello"), b"Hello"),
+        ("deflate", b"Hello", None),
+        ("deflate", zlib.compress(b"Hello")[:-3], None),
+        ("deflate, gzip", zlib.compress(b"Hello"), None),
+        ("br", b"Hello", None),
+        ("deflate", zlib.compress(b"x" * (MOST_OCTETS + 1)), None),
+        ("deflate", zlib.compress(b"x" * MOST_OCTETS), b"x" * MOST_OCTETS),
+    ],
+)
+def test_a_compressed_body_is_read_and_never_swells_without_end(
+    encoding: str, body: bytes, text: bytes | None
+) -> None:
+    headers = [("Content-Encoding", encoding)] if encoding else []
+    assert decoded(message(body, *headers)) == text
+
+
+@given(st.binary(max_size=200))
+def test_no_octets_break_the_decoder(body: bytes) -> None:
+    decoded(message(body, ("Content-Encoding", "deflate")))
+
+
+def test_what_is_in_a_compressed_envelope_is_known() -> None:
+    envelope = cpim(b"Content-Type: message/imdn+xml\r\n\r\n<imdn/>")
+    packed = message(
+        zlib.compress(envelope), ("Content-Type", "message/cpim"), ("Content-Encoding", "deflate")
+    )
+    assert kind_of(packed, decoded(packed)) is Kind.RECEIPT
+    assert kind_of(packed) is Kind.TEXT

@@ -33,20 +33,17 @@ def content_type(message: Message) -> str:
     return said or PLAIN
 
 
-def kind_of(message: Message) -> Kind:
-    """Return the kind of a MESSAGE; of one in an envelope (RFC 3862), the kind of what is inside."""
+def kind_of(message: Message, body: bytes | None = None) -> Kind:
+    """Return the kind of a MESSAGE; of one in an envelope (RFC 3862), the kind of what is inside.
+
+    `body` is what its body says where that is encoded.
+    """
     type_ = content_type(message)
     if type_ == CPIM:
-        type_ = _enclosed(message.body)
+        type_ = _enclosed(message.body if body is None else body)
     if type_ == _COMPOSING:
         return Kind.COMPOSING
     return Kind.RECEIPT if type_ == _RECEIPT else Kind.TEXT
-
-
-def is_encoded(message: Message) -> bool:
-    """Whether the body is compressed or otherwise encoded: nobody but its writer could say what it is."""
-    encodings = (one.strip().lower() for one in message.values("content-encoding"))
-    return any(encoding not in ("", "identity") for encoding in encodings)
 
 
 def _enclosed(body: bytes) -> str:

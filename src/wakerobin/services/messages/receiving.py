@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wakerobin import log, metrics
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.ids import keyed_hash, uuid_from
-from wakerobin.core.messages import Kind, is_encoded, kind_of
+from wakerobin.core.messages import Kind, kind_of
 from wakerobin.core.pacing import TokenBucket
 from wakerobin.core.pushes import PushType
 from wakerobin.core.sip.message import Message
@@ -22,6 +22,7 @@ from wakerobin.services import story
 from wakerobin.services.callers import caller_of, shown_name
 from wakerobin.services.messages import copies
 from wakerobin.services.messages.deliveries import Deliveries
+from wakerobin.services.messages.encoding import decoded
 from wakerobin.services.messages.values import PUSHED_FOR_MS, Around, living
 from wakerobin.services.phones.answers import answer, refuse
 
@@ -65,12 +66,13 @@ class Receiving:
             return True
         if request.expires == 0 or not around.store.read(lambda tx: living(tx, account.id)):
             return False  # of use now or never
-        if kind_of(request) is Kind.COMPOSING:
+        kind = kind_of(request, decoded(request))
+        if kind is Kind.COMPOSING:
             transaction.respond(answer(request, 200))
             self._deliveries.pass_on(request, around.phones.flows(account.id))
             metrics.MESSAGES.labels("passed-on").inc()
         else:
-            around.start(self._keep(transaction, account))
+            around.start(self._keep(transaction, account, kind))
         return True
 
     def _is_refused(self, transaction: ServerTransactionHandle, account: Account) -> bool:
@@ -84,8 +86,6 @@ class Receiving:
             transaction.respond(answer(request, 420, headers=[("Unsupported", ", ".join(asked))]))
         elif len(request.body) > limits.octets:
             refuse(transaction, 413, f"A message has {limits.octets} octets at most")
-        elif is_encoded(request):
-            transaction.respond(answer(request, 415, headers=[("Accept-Encoding", "identity")]))
         else:
             return False
         metrics.MESSAGES.labels("refused").inc()
@@ -100,10 +100,13 @@ class Receiving:
             bucket = self._buckets[account_id] = TokenBucket(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, at=now)
         return bucket.take(now)
 
-    async def _keep(self, transaction: ServerTransactionHandle, account: Account) -> None:
+    async def _keep(self, transaction: ServerTransactionHandle, account: Account, kind: Kind) -> None:
         request, now = transaction.request, self._around.clock.now()
+        caller = caller_of(request) if kind is Kind.TEXT else None
         try:
-            fate = await self._around.store.transact(lambda tx: self._keep_in(tx, request, account, now))
+            fate = await self._around.store.transact(
+                lambda tx: self._keep_in(tx, request, account, caller, now)
+            )
         except StoreUnavailableError as error:
             _log.warning("store_unavailable", reason=str(error))
             self._deliveries.forget_for_whom()
@@ -128,7 +131,10 @@ class Receiving:
                 refuse(transaction, 480, "No phone of this account is enrolled any more")
                 metrics.MESSAGES.labels("refused").inc()
 
-    def _keep_in(self, tx: Transaction, request: Message, account: Account, now: int) -> _Kept | _Fate:
+    def _keep_in(
+        self, tx: Transaction, request: Message, account: Account, caller: dict[str, str] | None, now: int
+    ) -> _Kept | _Fate:
+        """Keep it for all that have room, with the pushes that tell of it, where they name a `caller`."""
         around = self._around
         those = living(tx, account.id)
         if not those:
@@ -149,7 +155,6 @@ class Receiving:
         message = tx.messages.add(came, ids)
         if message is None:
             return _Fate.REPEATED
-        caller = caller_of(request) if kind_of(request) is Kind.TEXT else None
         for registration, life in with_room:
             story.tell(tx, story.of_registration(registration.id), now, "message")
             if caller is not None:

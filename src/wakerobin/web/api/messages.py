@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.messages import Kind, content_type, kind_of
-from wakerobin.core.sip.message import Message, parse
+from wakerobin.core.sip.message import parse
 from wakerobin.core.story import readable
 from wakerobin.ports.messages import KeptMessage, SendState, SentMessage
 from wakerobin.services.callers import caller_of
+from wakerobin.services.messages.encoding import decoded, encodings
 from wakerobin.services.messages.sending import HandOver
 from wakerobin.web.api.answers import Caller, as_json
 from wakerobin.web.api.enrolment import PATH
@@ -38,6 +39,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "received_at": 1_783_395_200,
     "expires_at": 1_784_604_800,
     "content_type": "text/plain;charset=UTF-8",
+    "content_encoding": None,
     "body": "Shall we have lunch?",
     "body_base64": None,
 }
@@ -58,6 +60,9 @@ class MessageAnswer(BaseModel):
     received_at: int
     expires_at: int
     content_type: str
+    content_encoding: str | None = Field(
+        description="How `body_base64` is encoded, where this server cannot tell what it says."
+    )
     body: str | None = Field(description="Where it is text.")
     body_base64: str | None = Field(description="Where it is not.")
 
@@ -196,24 +201,28 @@ def _answer(message: KeptMessage) -> MessageAnswer | None:
         request = parse(message.content)
     except SipSyntaxError:
         return None
-    text = _text(request)
+    body = decoded(request)
+    kind = kind_of(request, body)
+    text = _text(body)
+    octets = request.body if body is None else body
     said = {"from": Caller(**caller_of(request))}
     return MessageAnswer(
         message_id=message.public_id,
         sip_call_id=readable(request.call_id),
-        kind="receipt" if kind_of(request) is Kind.RECEIPT else "text",
+        kind="receipt" if kind is Kind.RECEIPT else "text",
         received_at=message.received_at // 1000,
         expires_at=message.expires_at // 1000,
         content_type=readable(request.get("content-type") or content_type(request)),
+        content_encoding=readable(", ".join(encodings(request))) if body is None else None,
         body=text,
-        body_base64=base64.b64encode(request.body).decode("ascii") if text is None else None,
+        body_base64=base64.b64encode(octets).decode("ascii") if text is None else None,
         **said,
     )
 
 
-def _text(request: Message) -> str | None:
+def _text(body: bytes | None) -> str | None:
     try:
-        return request.body.decode("utf-8")
+        return body.decode("utf-8") if body is not None else None
     except UnicodeDecodeError:
         return None
 
