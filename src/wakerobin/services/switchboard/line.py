@@ -101,6 +101,8 @@ class Line:
         self._timer: Timer | None = None
         self._waiters: list[Callable[[], None]] = []
         self._is_silence_told = False
+        self._ended: dict[tuple[str, str | None], tuple[Flow, str]] = {}
+        """Where the BYEs of late answers went, and why."""
         self.record = CallRecord(
             call_id=key,
             sip_call_id=self.invite.call_id,
@@ -315,14 +317,24 @@ class Line:
             case forking.Cancel(key, reason):
                 self._cancel(key, reason)
             case forking.Acknowledge(key, response):
-                branch = self.branches[key]
-                ack = forking.ack_for(branch.sent, response, self._exchange.is_ours)
-                self._exchange.transactions.send_ack(ack, branch.handle.heard_on)
+                self._acknowledge(key, response)
             case forking.EndDialog(key, response, reason):
-                branch = self.branches[key]
-                bye = forking.bye_for(branch.sent, response, reason, self._exchange.is_ours)
-                self._exchange.transactions.request(bye, branch.handle.heard_on, _ignore, _ignore)
-                self.tell("late-answer-ended", to=str(branch.handle.heard_on))
+                self._end_dialog(key, response, reason)
+                self.tell("late-answer-ended", to=str(self.branches[key].handle.heard_on))
+
+    def _acknowledge(self, key: str, response: Message) -> None:
+        branch = self.branches[key]
+        ack = forking.ack_for(branch.sent, response, self._exchange.is_ours)
+        self._exchange.transactions.send_ack(ack, branch.handle.heard_on)
+        known = self._ended.get((key, response.to_tag))
+        if known is not None and known[0] != branch.handle.heard_on:
+            self._end_dialog(key, response, known[1])  # it has moved, and repeats itself: the BYE missed it
+
+    def _end_dialog(self, key: str, response: Message, reason: str) -> None:
+        branch = self.branches[key]
+        self._ended[key, response.to_tag] = branch.handle.heard_on, reason
+        bye = forking.bye_for(branch.sent, response, reason, self._exchange.is_ours)
+        self._exchange.transactions.request(bye, branch.handle.heard_on, _ignore, _ignore)
 
     def _respond(self, status: int, *, reason: str = "", record_route: bool = False) -> None:
         headers = [("Reason", reason)] if reason else []
