@@ -46,8 +46,8 @@ class Contact:
 class Kamailio:
     """A PBX at one address, UDP and TCP on one port. Contacts live in its memory only.
 
-    With a `certificate` it speaks TLS on the next port, and with `websocket` the first port takes
-    WebSockets too. `users` are names and passwords; a digest user name that differs is set by
+    With a `certificate` it speaks TLS on the next port, with `websocket` the first port takes
+    WebSockets too, and with `ipv6` it speaks on that port of [::1] as well. `users` are names and passwords; a digest user name that differs is set by
     `add_user`. With `sha256` it challenges with SHA-256 only, else with MD5. Options are described in
     its file.
     """
@@ -74,6 +74,7 @@ class Kamailio:
         ring_within_ms: int = 60_000,
         certificate: Certificate | None = None,
         websocket: bool = False,
+        ipv6: bool = False,
     ) -> None:
         self.ip, self.port, self.domain = ip, port, domain
         self._users = {user: (password, user) for user, password in users.items()}
@@ -98,6 +99,7 @@ class Kamailio:
         wanted = {"SHA256": sha256, "TLS": certificate is not None, "WEBSOCKET": websocket}
         self._defines += [name for name, is_wanted in wanted.items() if is_wanted]
         self._certificate = certificate
+        self._ipv6 = ipv6
 
     @property
     def place(self) -> tuple[str, int]:
@@ -117,6 +119,8 @@ class Kamailio:
         command += ["-Y", str(folder), "-P", str(folder / "pid"), "-m", "48", "-M", "4"]
         command += [f"--substdef=!@FOLDER@!{folder}!g"]
         command += ["-l", f"udp:{self.address}", "-l", f"tcp:{self.address}"]
+        if self._ipv6:
+            command += ["-l", f"udp:[::1]:{self.port}", "-l", f"tcp:[::1]:{self.port}"]
         if self._certificate is not None:
             shutil.copy(self._certificate.chain, folder / "chain.pem")
             shutil.copy(self._certificate.key, folder / "key.pem")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.interop.peers.debian import Tree, unpacked
 from tests.interop.peers.lab import Certificate
-from tests.interop.peers.network import PATIENCE, Program, shortened
+from tests.interop.peers.network import PATIENCE, Program, shortened, until
+from tests.interop.peers.wire import Message, nth
 
 _FILES = Path(__file__).parent
 _START_S = 30.0
-_CONTACT = re.compile(r"^\s*Contact:\s+(?P<user>[^/\s]+)/(?P<uri>\S+)\s+\S+\s+(?P<state>\w+)", re.MULTILINE)
+_CONTACT = re.compile(r"^/registrar/contact/(?P<user>[^;]+);@\w+ *: (?P<record>\{.*\})\s*$", re.MULTILINE)
+_TRACE = re.compile(
+    r"<--- (?P<way>Received|Transmitting) SIP \w+ \((?P<length>\d+) bytes\) (?:from|to) (?P<peer>\S+) --->\n"
+)
 # An OpenSSL of that time cannot read the configuration of today's.
 _ENVIRONMENT = {"OPENSSL_CONF": "/dev/null"}
 
@@ -69,10 +75,21 @@ password = {password}
 type = aor
 max_contacts = {max_contacts}
 remove_existing = {remove_existing}
-minimum_expiration = 60
+minimum_expiration = {min_expires}
+maximum_expiration = {max_expires}
 qualify_frequency = {qualify_s}
 support_path = yes
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One contact that the PBX holds for a user."""
+
+    uri: str
+    expires_at: int
+    """Epoch seconds."""
+    user_agent: str
 
 
 class Asterisk:
@@ -94,6 +111,7 @@ class Asterisk:
         max_contacts: int = 5,
         remove_existing: bool = False,
         qualify_s: int = 0,
+        max_expires: int = 3600,
     ) -> None:
         self.ip, self.port = ip, port
         self._program = Program(self.name)
@@ -113,6 +131,8 @@ class Asterisk:
                     max_contacts=max_contacts,
                     remove_existing="yes" if remove_existing else "no",
                     qualify_s=qualify_s,
+                    min_expires=min(60, max_expires),
+                    max_expires=max_expires,
                 )
             ]
         self._users = "".join(parts)
@@ -173,10 +193,42 @@ class Asterisk:
             said, _ = await process.communicate()
         return said.decode(errors="replace")
 
-    async def contacts(self, user: str) -> list[str]:
-        """The Contacts that it would ring for the user now, as it has rewritten them."""
-        said = await self.ask("pjsip show contacts")
-        return [found["uri"] for found in _CONTACT.finditer(said) if found["user"] == user]
+    async def contacts(self, user: str) -> list[Contact]:
+        """What it would ring for the user now, as it has rewritten it."""
+        said = await self.ask("database show registrar")
+        records = [json.loads(one["record"]) for one in _CONTACT.finditer(said) if one["user"] == user]
+        return [Contact(one["uri"], int(one["expiration_time"]), one["user_agent"]) for one in records]
+
+    async def wait_contacts(self, user: str, count: int, within: float = PATIENCE) -> list[Contact]:
+        """The user's contacts, once there are so many."""
+        never = asyncio.get_running_loop().create_future()
+        found: list[Contact] = []
+        try:
+            async with asyncio.timeout(within):
+                while len(found := await self.contacts(user)) != count:
+                    await asyncio.wait([never], timeout=0.05)
+        except TimeoutError:
+            raise TimeoutError(f"not {count} contacts of {user} within {within} s: {found}") from None
+        return found
+
+    def messages(self) -> list[Message]:
+        """Every SIP message in and out since its first start, in order. They have no times: `at` is 0."""
+        text = self._program.output()
+        return [_traced(found, text) for found in _TRACE.finditer(text)]
+
+    async def wait_message(
+        self, start: str, *, sent: bool = False, count: int = 1, within: float = PATIENCE
+    ) -> Message:
+        """The `count`-th message received (or sent) whose start line begins so."""
+        return await until(
+            lambda: nth(self.messages(), start, sent=sent, count=count),
+            within=within,
+            what=f"{count} x {start} at Asterisk",
+        )
+
+    async def wait_said(self, words: str, within: float = PATIENCE) -> None:
+        """Wait until it has printed this."""
+        await until(lambda: words in self._program.output(), within=within, what=f"Asterisk says {words!r}")
 
     async def version(self) -> str:
         """Its version."""
@@ -185,3 +237,15 @@ class Asterisk:
     def log_text(self) -> str:
         """Its console, which has every SIP message."""
         return shortened(self._program.output())
+
+
+def _traced(found: re.Match[str], text: str) -> Message:
+    # It counts bytes, and what it prints was decoded: the same for all that these tests send.
+    end = found.end() + int(found["length"])
+    return Message(
+        at=0.0,
+        sent=found["way"] == "Transmitting",
+        text=text[found.end() : end],
+        source="" if found["way"] == "Transmitting" else found["peer"],
+        destination=found["peer"] if found["way"] == "Transmitting" else "",
+    )

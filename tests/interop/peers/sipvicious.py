@@ -1,0 +1,74 @@
+"""SIPVicious, the scanner that every SIP server on the internet meets: it maps, it guesses numbers, passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+
+from tests.interop.peers.network import Program, shortened
+
+_ROOT = Path(__file__).parents[3]
+_SETTING_UP_S = 120.0
+
+
+async def _programs() -> Path:
+    """Return the folder of its programs; set up its environment if nobody has."""
+    (_ROOT / ".venv").mkdir(exist_ok=True)
+    lock = os.open(_ROOT / ".venv" / "sipvicious.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        process = await asyncio.create_subprocess_exec(
+            _ROOT / ".ci" / "venv",
+            "sipvicious",
+            cwd=_ROOT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(_SETTING_UP_S):
+            said, _ = await process.communicate()
+    finally:
+        os.close(lock)
+    if process.returncode != 0:
+        raise RuntimeError(f"SIPVicious could not be set up:\n{said.decode(errors='replace')}")
+    return _ROOT / ".venv" / "sipvicious" / "bin"
+
+
+class Sipvicious:
+    """One run of a tool (`svmap`, `svwar`, `svcrack`) from an address of its own."""
+
+    def __init__(self, tool: str, ip: str, *arguments: str) -> None:
+        self.name = f"sipvicious-{tool}"
+        self._tool = tool
+        self._arguments = ["-b", ip, "-x", ip, "-v", *arguments]
+        self._program = Program(self.name)
+        # What it keeps between runs goes into a home of its own.
+        self._home = {"HOME": str(self._program.folder), "PYTHONWARNINGS": "ignore"}
+
+    async def start(self) -> None:
+        """Start it."""
+        command = [str(await _programs() / f"sipvicious_{self._tool}"), *self._arguments]
+        await self._program.start(command, self._home)
+
+    def put(self, name: str, text: str) -> None:
+        """Write a file, such as a dictionary, where it runs."""
+        (self._program.folder / name).write_text(text)
+
+    async def said(self, within: float) -> str:
+        """Wait for its end, or end it after so long; all that it printed."""
+        try:
+            await self._program.ended(within)
+        except TimeoutError:
+            await self._program.end()
+        return self._program.output()
+
+    async def stop(self) -> None:
+        """End it and remove its folder."""
+        await self._program.end()
+        self._program.remove_folder()
+
+    def log_text(self) -> str:
+        """What it printed."""
+        return shortened(self._program.output())
