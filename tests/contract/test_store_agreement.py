@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.contract.stores import ENGINES, NOW, Memory, enrol, life, opened, push
 from wakerobin.core.pushes import Lane, PushType
 from wakerobin.core.values import Ended
+from wakerobin.ports.messages import KeptMessage
 from wakerobin.ports.store import OutboxRow, Store, StoryRow, Transaction
 
 REGISTRATIONS = 3
@@ -74,6 +75,35 @@ def _tell(tx: Transaction, registration: int, at: int) -> None:
     tx.stories.add(StoryRow(subject=f"registration:{registration}", at=at, event=f"told at {at}"))
 
 
+def _keep(tx: Transaction, registration: int, other: int, number: int, expires_at: int) -> bool:
+    """Keep a message of the first one's account, for both."""
+    known = tx.registrations.get(registration)
+    if known is None or tx.registrations.get(other) is None:
+        return False
+    came = KeptMessage(
+        account_id=known.account_id,
+        public_id=f"m{number}",
+        received_at=NOW,
+        expires_at=expires_at,
+        content=f"{registration} {other} {number}".encode(),
+    )
+    return tx.messages.add(came, sorted({registration, other})) is not None
+
+
+def _waits_for(tx: Transaction, registration: int) -> list[KeptMessage]:
+    return tx.messages.waiting(registration, 0, 99, fetched_too=True)
+
+
+def _settle(tx: Transaction, registration: int, number: int, until: int) -> int:
+    ids = [one.id for one in _waits_for(tx, registration)][number : number + 2]
+    return tx.messages.settle(registration, ids, until)
+
+
+def _note(tx: Transaction, registration: int, number: int, at: int) -> None:
+    ids = [one.id for one in _waits_for(tx, registration)][number : number + 1]
+    tx.messages.note_fetched(registration, ids, at)
+
+
 def _fail(tx: Transaction) -> None:
     raise LookupError("the work fails here")
 
@@ -87,6 +117,11 @@ STEPS: dict[str, Callable[..., object]] = {
     "live": _live,
     "tell": _tell,
     "forget": lambda tx, before: tx.stories.forget(before, 2),
+    "keep": _keep,
+    "settle": _settle,
+    "note": _note,
+    "drop": lambda tx, registration, until: tx.messages.drop(registration, until),
+    "sweep": lambda tx, now, before: tx.messages.forget(now, before, 99),
     "leave": lambda tx, registration: tx.registrations.remove(registration),
     "enrol": lambda tx, name: enrol(tx, name),
     "fail": _fail,
@@ -105,6 +140,11 @@ VALUES: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
     "live": (registrations, st.none() | times, ends, generations),
     "tell": (registrations, times),
     "forget": (times,),
+    "keep": (registrations, registrations, st.integers(1, 3), times),
+    "settle": (registrations, st.integers(0, 2), times),
+    "note": (registrations, st.integers(0, 2), times),
+    "drop": (registrations, times),
+    "sweep": (times, times),
     "leave": (registrations,),
     "enrol": (st.sampled_from("xyz"),),
     "fail": (),
@@ -126,6 +166,9 @@ def seen(tx: Transaction) -> list[object]:
         tx.lives.ended(NOW + 1, 2),
         tx.lives.count(),
         [row.public_id for row in tx.registrations.page(0, 99)],
+        [[replace(one, id=0) for one in _waits_for(tx, number)] for number in range(1, REGISTRATIONS + 1)],
+        [tx.messages.count_for(number) for number in range(1, REGISTRATIONS + 1)],
+        sorted(tx.messages.awaiting()),
     ]
 
 
