@@ -56,6 +56,8 @@ class Branch:
     phone: PhoneFlow
     sent: Message
     handle: ClientTransactionHandle
+    has_moved: bool = False
+    """Whether its phone has registered on another flow since, which goes before what is said on any."""
 
 
 class Line:
@@ -379,14 +381,14 @@ class Line:
             lambda why: self.failure(key, why),
             branch=old.handle.branch,
         )
-        self.branches[key] = Branch(phone, sent, handle)
+        self.branches[key] = Branch(phone, sent, handle, has_moved=True)
         # It has spoken on the other flow, so it may be cancelled before it speaks here (9.1).
         handle.receive(respond(sent, 100))
 
     def _cancel(self, key: str, reason: str) -> None:
         branch = self.branches[key]
         spoken_on = branch.handle.heard_on
-        if spoken_on == branch.phone.flow:
+        if branch.has_moved or spoken_on == branch.phone.flow:
             branch.handle.cancel((("Reason", reason),))
         else:  # it has moved, and has not registered yet
             self._recall(key, replace(branch.phone, flow=spoken_on), reason)
