@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from random import Random
 from typing import Any
+
+import pytest
 
 from tests.system.fleet.world import HOUR, MINUTE, SECOND, World, world
 from wakerobin.core.values import BindingState, Duration, Ended, Flow, PushRegistration, Transport
@@ -301,3 +304,47 @@ async def test_a_pbx_with_room_for_one_contact_takes_the_apps_own_as_soon_as_our
         await done(w, back(w, phone))
         assert len(w.contacts()) == 1
         assert w.contacts() != [OWN]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_apps_say_in_whatever_order_we_are_bound_exactly_while_somebody_needs_it(
+    seed: int,
+) -> None:
+    chance = Random(seed)
+    w = world(app=ALTERNATE)
+    phones: list[PushRegistration] = []
+    is_aside: dict[int, bool] = {}
+    last_word: dict[int, int] = {}
+    for _ in range(6):
+        async with w.running():
+            if not phones:
+                phones += [await enrolled(w), await enrolled(w)]
+                is_aside = dict.fromkeys((phone.id for phone in phones), False)
+            for _ in range(chance.randint(1, 6)):
+                phone = chance.choice(phones)
+                last_word[phone.id] = w.clock.now()
+                match chance.choice(("aside", "back", "use", "both", "refresh")):
+                    case "aside":
+                        is_aside[phone.id] = await done(w, aside(w, phone))
+                    case "back":
+                        await done(w, back(w, phone))
+                        is_aside[phone.id] = False
+                    case "use":
+                        await w.lives.use(phone.id, "foreground")
+                    case "both":
+                        # The last word counts, although the first is still being carried out.
+                        both = asyncio.gather(back(w, phone), aside(w, phone), back(w, phone))
+                        await w.clock.run_until_true(both.done, within=MINUTE)
+                        is_aside[phone.id] = False
+                    case _:
+                        w.fleet.refresh_now(w.account().id)
+                await w.run_for(chance.choice((0, 10, SECOND, 5 * MINUTE)))
+                is_aside = {
+                    id_: one and w.clock.now() - last_word[id_] < 15 * MINUTE for id_, one in is_aside.items()
+                }
+                await w.run_for(2 * SECOND)
+                assert bool(w.contacts()) is not all(is_aside.values()), (is_aside, w.account().state)
+                assert len(w.contacts()) <= 1
+        w.restart()
+    told = events(w, phones[0])
+    assert abs(told.count("stepped-aside") - told.count("returned")) <= 1

@@ -103,3 +103,14 @@ async def test_a_pbx_that_never_answers_keep_alives_is_not_held_to_them(start: S
         await pbx.until_pinged(count)
         clock.advance(25_000)
     assert server.endpoint.is_open(flow)
+
+
+async def test_pbxs_of_several_names_at_one_address_have_a_connection_for_each_identity(
+    server: Server, pbx: Pbx
+) -> None:
+    names = ("a.example", "b.example", "a.example")
+    flows = [server.endpoint.flow_to(Transport.TLS, PEER, pbx.port, name=name) for name in names]
+    assert flows[0] == flows[2]
+    assert flows[0] != flows[1]
+    plain = [server.endpoint.flow_to(Transport.TCP, PEER, pbx.port, name=name) for name in names]
+    assert len({flow.connection for flow in plain}) == 1, "without a certificate a name makes no difference"

@@ -9,6 +9,8 @@ from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.services.fleet.schedule import RefreshWheel, Roster
 
 _NOT_ARMED = 1 << 62
+_ROUNDING_S = 1e-6
+"""A timer may fire a hair before its second, as floating-point numbers go; that second has come then."""
 
 
 class Agenda:
@@ -26,7 +28,7 @@ class Agenda:
 
     def now(self) -> int:
         """Return the present second of the fleet's own time."""
-        return int(self._clock.monotonic() - self._zero)
+        return int(self._clock.monotonic() - self._zero + _ROUNDING_S)
 
     def monotonic(self, second: int) -> float:
         """Return the monotonic time of a second of the fleet's own time."""
