@@ -253,7 +253,7 @@ async def test_the_story_of_one_subject_is_erased_and_no_other(store: Store) -> 
     assert store.read(lambda tx: tx.stories.of("call:1")) == rows[1::2]
 
 
-async def test_many_lives_are_replaced_at_once(store: Store) -> None:
+async def test_many_lives_climb_at_once_and_nothing_else_of_them_changes(store: Store) -> None:
     def fill(tx: Transaction) -> list[int]:
         owner = tx.accounts.add(account()).id
         ids = [tx.registrations.add(registration(owner, name)).id for name in ("one", "two", "three")]
@@ -262,12 +262,14 @@ async def test_many_lives_are_replaced_at_once(store: Store) -> None:
         return ids
 
     ids = await store.transact(fill)
-    changed = [replace(life(id_), step=5, next_at=id_) for id_ in ids[:2]]
-    await store.transact(lambda tx: tx.lives.update_all(changed))
+    changed = [
+        replace(life(id_), step=5, next_at=id_, warning_tried_at=7, warning_settled=False) for id_ in ids[:2]
+    ]
+    await store.transact(lambda tx: tx.lives.climb([replace(one, warned_at=8) for one in changed]))
     assert [store.read(partial(_life_of, id_)) for id_ in ids] == [*changed, life(ids[2])]
-    await store.transact(lambda tx: tx.lives.update_all([]))
+    await store.transact(lambda tx: tx.lives.climb([]))
     with pytest.raises((ValueError, LookupError)):
-        await store.transact(lambda tx: tx.lives.update_all([*changed, life(12345)]))
+        await store.transact(lambda tx: tx.lives.climb([*changed, life(12345)]))
 
 
 async def test_many_pushes_are_added_at_once_and_none_twice(store: Store) -> None:
@@ -281,6 +283,24 @@ async def test_many_pushes_are_added_at_once_and_none_twice(store: Store) -> Non
     await store.transact(lambda tx: tx.outbox.add_all([]))
     found = store.read(lambda tx: tx.outbox.of_registration(id_, rows[0].kind))
     assert sorted(row.step for row in found) == [1, 2, 3]
+
+
+async def test_a_push_waits_for_the_app_and_provider_that_are_said_or_else_known(store: Store) -> None:
+    def fill(tx: Transaction) -> None:
+        id_ = tx.registrations.add(registration(tx.accounts.add(account()).id)).id
+        tx.targets.add(target(id_))
+        known = push(id_, step=1)
+        said = replace(known, step=2, app="another", provider="fcm")
+        nobody = replace(known, step=3, app="another", provider="")
+        tx.outbox.add_all([known, said, nobody])
+
+    await store.transact(fill)
+    queues = store.read(lambda tx: tx.outbox.queues())
+    assert sorted((queue.app, queue.provider) for queue in queues) == [
+        ("another", ""),
+        ("another", "fcm"),
+        ("softphone", "apns"),
+    ]
 
 
 def _life_of(id_: int, tx: Transaction) -> Life | None:

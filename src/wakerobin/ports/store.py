@@ -55,7 +55,7 @@ class OutboxRow:
     payload: dict[str, Any] = field(default_factory=dict)
     """What the sender needs beside the rows it reads itself (e.g. the end that a warning announces)."""
     app: str = field(default="", compare=False)
-    """The app of its registration: filled in by the store."""
+    """The app of its registration: filled in by the store, unless it is known together with `provider`."""
     provider: str = field(default="", compare=False)
     """That of all notice targets of its registration, empty where it is not one: filled in by the store."""
 
@@ -317,8 +317,11 @@ class Lives(Protocol):
     def get(self, registration_id: int) -> Life | None: ...
     def add(self, life: Life) -> None: ...
     def update(self, life: Life) -> None: ...
-    def update_all(self, lives: Sequence[Life]) -> None:
-        """Replace many at once, in a fraction of the time."""
+    def climb(self, lives: Sequence[Life]) -> None:
+        """Write how far many lives are on their ladders, in a third of the time that replacing them takes.
+
+        That is `step`, `next_at`, `warning_tried_at` and `warning_settled`; nothing else of them is written.
+        """
         ...
 
     def due(self, now: int, limit: int) -> list[int]:

@@ -43,8 +43,18 @@ class LifeTable:
         if not (is_use and self._session.write("lives", _RENEW, values)):
             self._session.change("lives", _LIVES["update"], values)
 
-    def update_all(self, lives: Sequence[Life]) -> None:
-        changed = self._session.write_all("lives", _LIVES["update"], [_life_values(life) for life in lives])
+    def climb(self, lives: Sequence[Life]) -> None:
+        values = [
+            {
+                "id": life.id,
+                "step": life.step,
+                "next_at": life.next_at,
+                "warning_tried_at": life.warning_tried_at,
+                "warning_settled": life.warning_settled,
+            }
+            for life in lives
+        ]
+        changed = self._session.write_all("lives", _LIVES["climb"], values)
         if lives and changed != len(lives):
             raise ValueError(f"of {len(lives)} lives {changed} are there to update")
 

@@ -97,6 +97,8 @@ def _values(row: OutboxRow) -> dict[str, Any]:
         "kind": row.kind,
         "step": row.step,
         "lane": LANES[row.kind],
+        "app": row.app,
+        "provider": row.provider,
         "not_before": row.not_before,
         "deadline_at": row.deadline_at,
         "attempts": row.attempts,

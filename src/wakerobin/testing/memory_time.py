@@ -36,9 +36,17 @@ class MemoryLives:
     def update(self, life: Life) -> None:
         self._rows.change(life.id, life)
 
-    def update_all(self, lives: Sequence[Life]) -> None:
+    def climb(self, lives: Sequence[Life]) -> None:
         for life in lives:
-            self.update(life)
+            stored = self._rows.rows.get(life.id, life)
+            climbed = replace(
+                stored,
+                step=life.step,
+                next_at=life.next_at,
+                warning_tried_at=life.warning_tried_at,
+                warning_settled=life.warning_settled,
+            )
+            self.update(climbed)
 
     def due(self, now: int, limit: int) -> list[int]:
         armed = [(life.next_at, life.id) for life in self._rows.rows.values() if life.next_at is not None]
@@ -100,8 +108,10 @@ class MemoryOutbox:
         key = _decision(row)
         if self._rows.where(lambda other: _decision(other) == key):
             return False
-        app = self._all.registration.rows[row.registration_id].app
-        payload, provider = through_json(row.payload), self._provider(row.registration_id)
+        app, provider, payload = row.app, row.provider, through_json(row.payload)
+        if not app:
+            app = self._all.registration.rows[row.registration_id].app
+            provider = self._provider(row.registration_id)
         stored = replace(row, id=self._rows.next_id(), payload=payload, app=app, provider=provider)
         self._rows.put(stored.id, stored)
         return True

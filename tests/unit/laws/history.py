@@ -34,7 +34,7 @@ from wakerobin.core.lifetime import (
     plan,
 )
 from wakerobin.core.pushes import PushType
-from wakerobin.core.values import Ended
+from wakerobin.core.values import Ended, Life
 
 SECOND = 1000
 MINUTE = 60 * SECOND
@@ -134,7 +134,10 @@ class History:
     def fire(self) -> None:
         had_ended = self.life.ended not in (None, Ended.DORMANT)
         is_due = self.life.next_at is not None and self.life.next_at <= self.now
-        self.decide(Fire())
+        before = self.life
+        effects = self.decide(Fire())
+        if all(isinstance(effect, Send) for effect in effects):
+            assert _climbed(before, self.life) == self.life, "all that the store writes of such a firing"
         assert self.life.next_at is None or self.life.next_at > self.now, "a firing always moves on"
         if had_ended and is_due:
             assert self.life.next_at is None
@@ -362,3 +365,14 @@ class History:
         tried = self.generation.needed_at or min(self.generation.warnings_decided[-2:], default=self.now)
         began = max(self.expires_at, tried)
         return began + self.policy.grace_limit + self.down_after(began)
+
+
+def _climbed(before: Life, after: Life) -> Life:
+    """Return what the store has after a firing of which nothing follows but pushes."""
+    return replace(
+        before,
+        step=after.step,
+        next_at=after.next_at,
+        warning_tried_at=after.warning_tried_at,
+        warning_settled=after.warning_settled,
+    )

@@ -107,7 +107,7 @@ class Deciding:
         """Decide what is due in these lives, and what will be so soon in others of the same phones."""
         around = Surroundings(self.downtime.known(tx, now), frozenset(held))
         writing, happened = self.writing(now), list[Effect]()
-        plain: list[tuple[Life, list[Send]]] = []
+        plain: list[tuple[Standing, Life, list[Send]]] = []
 
         def fire_at(standing: Standing, moment: int) -> Decision:
             return self.decided(standing, Fire(), moment, around)
@@ -119,7 +119,7 @@ class Deciding:
                 breath = siblings.Breath(self.policies(standing.app), fire_at, writing, due)
                 effects = siblings.in_one_breath(tx, standing, effects, breath)
             elif len(sends) == len(effects):
-                plain.append((life, sends))
+                plain.append((standing, life, sends))
                 happened += effects
                 continue
             perform(tx, standing.account_id, life, effects, writing)

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 from wakerobin.core.ids import Entropy, token
 from wakerobin.core.lifetime import Effect, End, Event, Release, Resume, Send, Tell, Void
 from wakerobin.core.values import Account, BindingState, Ended, Life, Purpose, PushRegistration
-from wakerobin.ports.store import OutboxRow, Transaction, Unregister
+from wakerobin.ports.store import OutboxRow, Standing, Transaction, Unregister
 from wakerobin.services import story
 from wakerobin.services.lives.tallies import ENDS, tally
 
@@ -58,10 +58,20 @@ def perform(
                 assert_never(effect)
 
 
-def perform_sends(tx: Transaction, decided: Sequence[tuple[Life, Sequence[Send]]]) -> None:
-    """Write many decided lives of which nothing follows but pushes, all at once."""
-    tx.lives.update_all([life for life, _ in decided])
-    tx.outbox.add_all([_row(life, send) for life, sends in decided for send in sends])
+def perform_sends(tx: Transaction, decided: Sequence[tuple[Standing, Life, Sequence[Send]]]) -> None:
+    """Write many lives that only climbed their ladders, and the pushes that follow from it, all at once."""
+    tx.lives.climb([life for _, life, _ in decided])
+    rows: list[OutboxRow] = []
+    for standing, life, sends in decided:
+        provider = _sole_provider(standing)
+        rows += [_row(life, send, standing.app, provider) for send in sends]
+    tx.outbox.add_all(rows)
+
+
+def _sole_provider(standing: Standing) -> str:
+    """Return the provider of all notice targets; empty where it is not one."""
+    found = {kind.provider for kind in standing.kinds if Purpose.NOTICE in kind.purposes}
+    return found.pop().value if len(found) == 1 else ""
 
 
 def release(
@@ -140,7 +150,7 @@ def _end(tx: Transaction, registration_id: int, end: End, now: int) -> None:
             tx.targets.remove(target.id)
 
 
-def _row(life: Life, send: Send) -> OutboxRow:
+def _row(life: Life, send: Send, app: str = "", provider: str = "") -> OutboxRow:
     return OutboxRow(
         slot=life.slot,
         registration_id=life.id,
@@ -150,4 +160,6 @@ def _row(life: Life, send: Send) -> OutboxRow:
         not_before=send.not_before,
         deadline_at=send.deadline_at,
         payload=send.payload,
+        app=app,
+        provider=provider,
     )

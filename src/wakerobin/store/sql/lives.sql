@@ -24,6 +24,12 @@ UPDATE life SET slot = :slot, expires_at = :expires_at, generation = :generation
   habits = :habits
 WHERE id = :id AND next_at IS :next_at AND ended IS :ended AND ended_at = :ended_at
 
+-- climb --
+-- Note how far a life is on its ladder.
+UPDATE life SET step = :step, next_at = :next_at, warning_tried_at = :warning_tried_at,
+  warning_settled = :warning_settled
+WHERE id = :id
+
 -- update --
 -- Replace a life.
 UPDATE life SET slot = :slot, expires_at = :expires_at, next_at = :next_at, generation = :generation,

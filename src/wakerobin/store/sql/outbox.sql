@@ -1,11 +1,13 @@
 -- add --
--- Add a push, unless it was decided before.
+-- Add a push, unless it was decided before. Where its app is known, so is its provider.
 INSERT INTO outbox (slot, registration_id, generation, kind, step, lane, app, provider, not_before, try_at,
   deadline_at, attempts, payload)
 VALUES (:slot, :registration_id, :generation, :kind, :step, :lane,
-  coalesce((SELECT app FROM registration WHERE id = :registration_id), ''),
-  coalesce((SELECT CASE WHEN min(provider) = max(provider) THEN min(provider) ELSE '' END
-    FROM target WHERE registration_id = :registration_id AND instr(purposes, 'notice')), ''),
+  CASE WHEN :app <> '' THEN :app
+    ELSE coalesce((SELECT app FROM registration WHERE id = :registration_id), '') END,
+  CASE WHEN :app <> '' THEN :provider
+    ELSE coalesce((SELECT CASE WHEN min(provider) = max(provider) THEN min(provider) ELSE '' END
+      FROM target WHERE registration_id = :registration_id AND instr(purposes, 'notice')), '') END,
   :not_before, :not_before, :deadline_at, :attempts, :payload)
 ON CONFLICT (registration_id, generation, kind, step) DO NOTHING
 
