@@ -8,7 +8,6 @@ are monotonic seconds.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from wakerobin.core.call.effects import (
@@ -24,6 +23,7 @@ from wakerobin.core.call.effects import (
     Save,
     Tell,
 )
+from wakerobin.core.call.installation import Installation, is_same_way
 from wakerobin.core.call.values import CallPolicy, CallState
 from wakerobin.core.sdp import Offer as MediaOffer
 from wakerobin.core.sdp import read_offer
@@ -44,28 +44,6 @@ TIMER_C_S = 180.0
 NO_WEBRTC = "The phone is a browser and the offer has no DTLS-SRTP with ICE"
 
 
-@dataclass(slots=True)
-class _Installation:
-    """One phone, awake or not. Its key in the response context is that of its present branch."""
-
-    name: str
-    registration_id: int
-    key: str
-    can_wake: bool = False
-    """Whether there is a push registration that a push can wake."""
-    phone: PhoneFlow | None = None
-    is_pushed: bool = False
-    """A push was handed over, or is on its way."""
-    is_woken: bool = False
-    """A push service took a push, so that it is known to have left."""
-    is_done: bool = False
-    """It has answered, or its user has: it is not offered the call again."""
-    push_at: float | None = None
-    """When it is pushed although its flow looked alive."""
-    wake_ends: float | None = None
-    ring_ends: float | None = None
-
-
 class IncomingCall:
     """One INVITE from the PBX. `began` is when it came, also where that was before a restart."""
 
@@ -74,7 +52,7 @@ class IncomingCall:
         self.began = began
         self._policy = policy
         self._context = ResponseContext(breadth=forking.breadth_of(invite, policy.max_breadth), t1=policy.t1)
-        self._installations: dict[str, _Installation] = {}
+        self._installations: dict[str, Installation] = {}
         self._by_key: dict[str, str] = {}
         self._ways: dict[str, PhoneFlow] = {}
         """Where each branch was last sent to."""
@@ -134,7 +112,7 @@ class IncomingCall:
                 return recalls
             if state is BranchState.PROCEEDING:
                 return [*recalls, *self._follow(known, phone)]  # never two branches that ring
-            if state is BranchState.CALLING and _is_same_way(known.phone, phone):
+            if state is BranchState.CALLING and is_same_way(known.phone, phone):
                 return [] if phone.flow.transport.is_reliable else [Repeat(known.key)]
         told = Tell("phone-connected", {"after_ms": _ms(now - self.began), "flow": str(phone.flow)})
         effects = self._offer(phone, now)
@@ -359,8 +337,8 @@ class IncomingCall:
 
     # How it decides
 
-    def _follow(self, known: _Installation, phone: PhoneFlow) -> list[Effect]:
-        if _is_same_way(known.phone, phone):
+    def _follow(self, known: Installation, phone: PhoneFlow) -> list[Effect]:
+        if is_same_way(known.phone, phone):
             return []
         known.phone = self._ways[known.key] = phone
         return [Tell("phone-moved", {"to": str(phone.flow)}), Follow(known.key, phone), Save()]
@@ -370,7 +348,7 @@ class IncomingCall:
         recalls: list[Effect] = []
         for key, name in self._by_key.items():
             reason = self._context.unanswered_cancel(key) if name == phone.installation else ""
-            if reason and not _is_same_way(self._ways.get(key), phone):
+            if reason and not is_same_way(self._ways.get(key), phone):
                 self._ways[key] = phone
                 recalls.append(Recall(key, phone, reason))
         return recalls
@@ -397,7 +375,7 @@ class IncomingCall:
         self.state = CallState.OFFERED
         return [*effects, Offer(known.key, phone, breadth), Tell("offered", {"to": str(phone.flow)}), Save()]
 
-    def _refuse_media(self, installation: _Installation, now: float) -> list[Effect]:
+    def _refuse_media(self, installation: Installation, now: float) -> list[Effect]:
         """End the branch of a browser that could only answer a call without sound."""
         if self.offer.fits_browsers:
             return []
@@ -406,14 +384,14 @@ class IncomingCall:
         closed = self._run(self._context.close(installation.key, 488, NO_WEBRTC, now), now)
         return [Tell("browser-unfit"), *closed]
 
-    def _wake(self, installation: _Installation, now: float) -> list[Effect]:
+    def _wake(self, installation: Installation, now: float) -> list[Effect]:
         phone = installation.phone
         if phone is not None and now - phone.heard_at <= self._policy.live_flow:
             installation.push_at = now + self._policy.live_flow_answer
             return []
         return self._push_now(installation)
 
-    def _push_now(self, installation: _Installation) -> list[Effect]:
+    def _push_now(self, installation: Installation) -> list[Effect]:
         installation.push_at = None
         if installation.is_pushed or not installation.can_wake:
             return []
@@ -422,7 +400,7 @@ class IncomingCall:
             self.state = CallState.WAKING
         return [Push(installation.registration_id)]
 
-    def _progress(self, installation: _Installation, response: Message, now: float) -> list[Effect]:
+    def _progress(self, installation: Installation, response: Message, now: float) -> list[Effect]:
         installation.push_at = None  # the flow has proved itself
         if response.status == 100 or self._context.state(installation.key) is BranchState.FINAL:
             return []
@@ -452,7 +430,7 @@ class IncomingCall:
         longest = max(self._policy.wake_timeout, self._policy.ring_timeout)
         return now + RING_AGAIN_S if longest > TIMER_C_S else None
 
-    def _installation_timer(self, installation: _Installation, now: float) -> list[Effect]:
+    def _installation_timer(self, installation: Installation, now: float) -> list[Effect]:
         effects: list[Effect] = []
         if _due(installation.push_at, now):
             effects += self._push_now(installation)
@@ -505,11 +483,11 @@ class IncomingCall:
         self.state = CallState.MISSED
         return [Tell("missed", {"status": status, "reason": text}), Over(self.state, text)]
 
-    def _new_installation(self, name: str, registration_id: int, *, key: str = "") -> _Installation:
+    def _new_installation(self, name: str, registration_id: int, *, key: str = "") -> Installation:
         key = key or self._new_key(name)
         self._by_key[key] = name
         self._context.wait(key)
-        made = self._installations[name] = _Installation(name, registration_id, key)
+        made = self._installations[name] = Installation(name, registration_id, key)
         return made
 
     def _new_key(self, name: str) -> str:
@@ -520,7 +498,7 @@ class IncomingCall:
         self._by_key[key] = name
         return key
 
-    def _reason_to_end(self, known: _Installation | None) -> str:
+    def _reason_to_end(self, known: Installation | None) -> str:
         if known is not None and known.is_done and not self._context.is_closing:
             return reason_value(*self._context.outcome(known.key))
         return self._context.end_reason(known.key if known is not None else "")
@@ -533,7 +511,7 @@ class IncomingCall:
         installation = self._of_key(key)
         return installation.registration_id if installation else 0
 
-    def _of_key(self, key: str) -> _Installation | None:
+    def _of_key(self, key: str) -> Installation | None:
         return self._installations.get(self._by_key.get(key, ""))
 
 
@@ -544,10 +522,6 @@ def _text(effects: Iterable[Effect]) -> str:
         if isinstance(effect, forking.Forward):
             return effect.response.reason or str(effect.response.status)
     return ""
-
-
-def _is_same_way(known: PhoneFlow | None, phone: PhoneFlow) -> bool:
-    return known is not None and (known.flow, known.contact_uri) == (phone.flow, phone.contact_uri)
 
 
 def _due(at: float | None, now: float) -> bool:
