@@ -47,9 +47,9 @@ class Kamailio:
     """A PBX at one address, UDP and TCP on one port. Contacts live in its memory only.
 
     With a `certificate` it speaks TLS on the next port, with `websocket` the first port takes
-    WebSockets too, and with `ipv6` it speaks on that port of [::1] as well. `users` are names and passwords; a digest user name that differs is set by
-    `add_user`. With `sha256` it challenges with SHA-256 only, else with MD5. Options are described in
-    its file.
+    WebSockets too, and with `ipv6` it speaks on that port of [::1] as well. `users` are names and
+    passwords; a digest user name that differs is set by `add_user`. With `sha256` it challenges with
+    SHA-256 only, else with MD5. Options are described in its file.
     """
 
     name = "kamailio"
