@@ -74,7 +74,6 @@ async def test_messages_come_back_in_order_and_as_they_were_given(store: Store) 
     assert waiting(store, anna, after=first.id, limit=1) == [second]
     assert store.read(lambda tx: tx.messages.get(anna.id, "m-2")) == second
     assert store.read(lambda tx: tx.messages.get(anna.id, "m-9")) is None
-    assert store.read(lambda tx: tx.messages.awaiting()) == [anna.id]
     assert store.read(lambda tx: tx.messages.count_for(anna.id)) == 3
 
 
@@ -132,7 +131,17 @@ async def test_messages_end_with_their_time_their_registration_and_their_account
         tx.accounts.remove(anna.account_id)
 
     await store.transact(erase)
-    assert store.read(lambda tx: tx.messages.awaiting()) == []
+
+
+async def test_an_heir_waits_for_what_its_forerunner_waited_for(store: Store) -> None:
+    anna = await enrol(store, "anna")
+    heir = await second_of(store, anna)
+    kept, both, fetched = [await keep(store, anna, number=number) for number in (1, 2, 3)]
+    await store.transact(lambda tx: tx.messages.note_fetched(anna.id, [fetched.id], NOW))
+    await store.transact(lambda tx: tx.messages.hand_on(anna.id, heir.id))
+    await store.transact(lambda tx: tx.messages.hand_on(anna.id, heir.id))
+    assert await store.transact(lambda tx: tx.messages.drop(anna.id, NOW + HOUR)) == 3
+    assert waiting(store, heir) == [kept, both]
 
 
 async def test_a_mailbox_is_what_was_said_last(store: Store) -> None:

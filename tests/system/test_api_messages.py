@@ -113,6 +113,18 @@ async def test_one_message_can_be_read_and_erased_by_its_name(app: App) -> None:
         assert (gone.status, gone.problem) == (404, "message-unknown")
 
 
+async def test_an_app_that_enrols_with_a_new_password_finds_what_waited_before(
+    app: App, world: World
+) -> None:
+    await write(world.pbx, "anna", "before the change")
+    world.pbx.set_password("anna", "another-password")
+    answer = await world.api.enrol(world.fields(password="another-password"))
+    again = App(world, answer.json)
+    assert again.id != app.id
+    assert await again.texts() == ["before the change"]
+    assert (await app.send("GET", "/messages")).status == 410
+
+
 async def test_what_its_writer_has_compressed_is_read_where_that_can_be_told(app: App) -> None:
     packed, unknown = zlib.compress("Grüße".encode()), b"\x0b\x02\x80"
     plain, deflate = ("Content-Type", "text/plain"), ("Content-Encoding", "deflate")

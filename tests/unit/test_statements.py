@@ -58,7 +58,6 @@ WHOLE = {
     ("lives", "standings"),  # the list that it is given
     ("lives", "total"),
     ("lives", "ends"),
-    ("messages", "awaiting"),
     ("outbox", "forget_leases"),
     ("troubles", "count"),
 }

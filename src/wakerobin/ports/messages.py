@@ -76,8 +76,8 @@ class Messages(Protocol):
         """Return messages for a push registration with an id beyond `after`, in the order they came."""
         ...
 
-    def awaiting(self) -> list[int]:
-        """Return the push registrations that some message waits for, and was not fetched."""
+    def hand_on(self, registration_id: int, heir: int) -> None:
+        """Let a push registration wait for all that another one waits for, and has not fetched."""
         ...
 
     def note_fetched(self, registration_id: int, message_ids: Sequence[int], at: int) -> None:

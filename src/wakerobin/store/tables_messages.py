@@ -58,8 +58,9 @@ class MessageTable:
         )
         return [self._message(row) for row in rows]
 
-    def awaiting(self) -> list[int]:
-        return [row[0] for row in self._session.all(_MESSAGES["awaiting"])]
+    def hand_on(self, registration_id: int, heir: int) -> None:
+        values = {"registration_id": registration_id, "heir": heir}
+        self._session.write("messages", _MESSAGES["hand_on"], values)
 
     def note_fetched(self, registration_id: int, message_ids: Sequence[int], at: int) -> None:
         for id_ in message_ids:

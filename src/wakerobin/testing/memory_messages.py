@@ -48,8 +48,11 @@ class MemoryMessages:
         )
         return [self._rows.rows[id_] for id_ in ids[:limit]]
 
-    def awaiting(self) -> list[int]:
-        return sorted({of for (of, _), fetched_at in self._for.rows.items() if not fetched_at})
+    def hand_on(self, registration_id: int, heir: int) -> None:
+        self._all.expect_registration(heir)
+        for of, id_ in [key for key, fetched_at in self._for.rows.items() if not fetched_at]:
+            if of == registration_id and (heir, id_) not in self._for.rows:
+                self._for.put((heir, id_), 0)
 
     def note_fetched(self, registration_id: int, message_ids: Sequence[int], at: int) -> None:
         for id_ in message_ids:

@@ -75,6 +75,7 @@ def prove(tx: Transaction, registration_id: int, proof: Proof, now: int, apply: 
         other_life = tx.lives.get(other.id)
         if other.id != registration_id and other_life is not None and other_life.ended in _REPLACED:
             story.tell(tx, story.of_registration(other.id), now, "replaced")
+            tx.messages.hand_on(other.id, registration_id)
             apply(tx, other, Cease(Ended.DELETED))
     withhold_notices(tx, proven)
     return True

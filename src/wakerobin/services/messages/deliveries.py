@@ -21,6 +21,8 @@ from wakerobin.services.messages.values import KNOWN_MS, Around, remove_pushes
 _FOR_GOOD = frozenset({405, 406, 413, 415, 416, 420, 488, 493, 501, 505, 513, 604, 606})
 """Answers that a phone would give to the same message each time."""
 
+MOST_EMPTY = 1_000_000
+
 _log = log.get("messages")
 
 
@@ -46,33 +48,21 @@ class Deliveries:
     def __init__(self, around: Around) -> None:
         self._around = around
         self._rounds: dict[int, _Round] = {}
-        self._awaiting: set[int] | None = None
-        """The push registrations that something waits for; None: not read yet, so any may."""
+        self._empty: set[int] = set()
+        """Push registrations for which nothing waits: they were looked at, and nothing came since."""
 
-    def load(self) -> None:
-        """Read for whom something waits, so that the arrival of all others costs nothing."""
-        try:
-            self._awaiting = set(self._around.store.read(lambda tx: tx.messages.awaiting()))
-        except StoreUnavailableError as error:
-            _log.warning("store_unavailable", reason=str(error))
-
-    def forget_for_whom(self) -> None:
-        """A commit may have been done whose success could not be told: look in the store again."""
-        self._awaiting = None
+    def look_again(self) -> None:
+        """A commit may have been done whose success could not be told."""
+        self._empty.clear()
 
     def came_before(self, account_id: int) -> None:
         """The PBX repeats itself: maybe nobody was told of the first one."""
-        if self._awaiting is None:
-            self.load()
         for phone in self._around.phones.flows(account_id):
             self.phone_arrived(phone)
 
     def came(self, account_id: int, registration_ids: Sequence[int], request: Message) -> None:
         """A message was kept for these: bring it to those that are there, and to phones without any."""
-        if self._awaiting is None:
-            self.load()
-        if self._awaiting is not None:
-            self._awaiting.update(registration_ids)
+        self._empty.difference_update(registration_ids)
         phones = self._around.phones.flows(account_id)
         for phone in {one.registration_id: one for one in reversed(phones)}.values():
             if phone.registration_id in registration_ids:
@@ -89,7 +79,7 @@ class Deliveries:
     def phone_arrived(self, phone: PhoneFlow) -> None:
         """A phone has registered, or something new waits for it: bring what waits."""
         number = phone.registration_id
-        if not number or (self._awaiting is not None and number not in self._awaiting):
+        if not number or number in self._empty:
             return
         former = self._rounds.get(number)
         is_same = former is not None and former.phone.flow == phone.flow
@@ -120,8 +110,9 @@ class Deliveries:
         if message is None:
             if not one.refused:
                 self._rounds.pop(number, None)
-                if self._awaiting is not None:
-                    self._awaiting.discard(number)
+                if len(self._empty) >= MOST_EMPTY:
+                    self._empty.clear()
+                self._empty.add(number)
             return
         one.cursor, one.came_back = message.id, False
         request = copies.opened(message.content)
@@ -174,8 +165,7 @@ class Deliveries:
         except StoreUnavailableError as error:
             # It waits still, and the phone gets it once more: twice is better than never.
             _log.warning("store_unavailable", reason=str(error))
-            if self._awaiting is not None:
-                self._awaiting.add(registration_id)
+            self._empty.discard(registration_id)
 
     async def _tell_refused(self, registration_id: int, reason: str) -> None:
         now, subject = self._around.clock.now(), story.of_registration(registration_id)

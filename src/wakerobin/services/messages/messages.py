@@ -77,7 +77,6 @@ class Messages:
         async with asyncio.TaskGroup() as group:
             self._tasks = group
             try:
-                self._deliveries.load()
                 self.sending.resume()
                 self._subscriptions.start()
                 await asyncio.Event().wait()

@@ -109,7 +109,7 @@ class Receiving:
             )
         except StoreUnavailableError as error:
             _log.warning("store_unavailable", reason=str(error))
-            self._deliveries.forget_for_whom()
+            self._deliveries.look_again()
             refuse(transaction, 500, "It cannot be stored now", retry_after=TRY_AGAIN_S)
             return
         match fate:

@@ -25,9 +25,11 @@ FROM message_for f JOIN message m ON m.id = f.message_id
 WHERE f.registration_id = :registration_id AND f.message_id > :after AND (f.fetched_at = 0 OR :fetched_too)
 ORDER BY f.message_id LIMIT :limit
 
--- awaiting --
--- Return every push registration that waits for a message which it has not fetched.
-SELECT DISTINCT registration_id FROM message_for WHERE fetched_at = 0
+-- hand_on --
+-- Let a push registration wait for what another one waits for.
+INSERT INTO message_for (registration_id, message_id, fetched_at)
+SELECT :heir, message_id, 0 FROM message_for WHERE registration_id = :registration_id AND fetched_at = 0
+ON CONFLICT DO NOTHING
 
 -- note_fetched --
 -- Note when a message was given to the app first.
