@@ -14,8 +14,8 @@ from wakerobin.core.ids import Entropy, hex_token
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.uri import SipUri
-from wakerobin.core.tokens import Side, TokenKeys
-from wakerobin.core.values import Flow, PhoneFlow
+from wakerobin.core.tokens import Side, TokenKeys, is_purr
+from wakerobin.core.values import Flow, PhoneFlow, Purpose
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.options import SipOptions
 from wakerobin.ports.sip import Gatekeeper, Resolver, ServerTransactionHandle, SipEndpoint, TransactionLayer
@@ -27,7 +27,7 @@ from wakerobin.services.guests.outgoing import Outgoing
 from wakerobin.services.guests.refreshing import Refreshing
 from wakerobin.services.guests.registering import PATH_FLOW, Registering
 from wakerobin.services.guests.request import GuestRequest
-from wakerobin.services.guests.waking import Waking
+from wakerobin.services.guests.waking import Settled, Waking
 from wakerobin.services.phones import Phones
 from wakerobin.services.phones.answers import refuse
 from wakerobin.services.phones.routes import RecordRoutes
@@ -179,6 +179,26 @@ class Guests:
     def outgoing(self, transaction: ServerTransactionHandle, onward: Message, mine: list[PhoneFlow]) -> bool:
         """Pass on what a guest begins. False: it is of a phone that has enrolled."""
         return self._outgoing.take(transaction, onward, mine)
+
+    def wake_in_dialog(self, number: int, request: Message, on_refused: Callable[[], None]) -> bool:
+        """Push a guest for a request within a dialog in which it showed our reference (RFC 8599 6.2).
+
+        False: it has not, or there is nobody to push. `on_refused`: no push service took it after all.
+        """
+        if not is_guest_number(number) or "pn-purr" not in request.uri.lower():
+            return False
+        reference = SipUri.parse(request.uri).param("pn-purr") or ""
+        guest = self._around.guest(number) if is_purr(reference, self._around.keys, number) else None
+        if guest is None or not guest.for_purpose(Purpose.NOTICE):
+            return False
+
+        def settled(settled: Settled) -> None:
+            if not settled.is_accepted:
+                on_refused()
+
+        name = f"{request.method} {request.call_id} {request.cseq.number}"
+        self._waking.in_silence(guest, name, settled)
+        return True
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
         """Take a CANCEL. False: its INVITE is none of a guest's."""

@@ -27,8 +27,8 @@ from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, next_hop
 from wakerobin.core.sip.targets import Target
 from wakerobin.core.sip.uri import SipUri, aor
-from wakerobin.core.tokens import RouteToken, Side, sign
-from wakerobin.core.values import Flow, PhoneFlow, Transport
+from wakerobin.core.tokens import RouteToken, Side, seal_purr, sign
+from wakerobin.core.values import Flow, PhoneFlow, Purpose, Transport
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import Transaction
@@ -49,6 +49,8 @@ MOST_OF_AOR = 20
 """So many phones of one user are kept; beyond it the one that registered first has to go."""
 
 _COUNTED = frozenset({200, 400, 401, 403, 404, 407, 423, 480, 503, 504, 555})
+
+_REFERENCE_OCTETS = 8
 
 PATH_FLOW = 0
 """In a token: the way to a guest outside dialogs, as our Path says it."""
@@ -214,9 +216,9 @@ class Registering:
                 self._taken_back(going)
             self._answer(going.transaction, back)
             return
-        for value in going.verdict.capabilities:
-            back.add("Feature-Caps", value)
         guest, phone = self._guest(going, seconds, flow), self._phone(going, seconds)
+        for value in going.verdict.capabilities:
+            back.add("Feature-Caps", value + self._reference(guest))
         done = _Once(lambda: self._welcome(going, back, phone))
         self._around.timers.call_at(self._around.clock.monotonic() + ANSWER_WITHIN_S, done)
         self._around.start(self._keep(guest, going, done))
@@ -243,6 +245,13 @@ class Registering:
         except StoreUnavailableError as error:
             _log.error("guest_not_stored", reason=str(error))
         done()
+
+    def _reference(self, guest: Guest) -> str:
+        """RFC 8599 6.2: what it shows in dialogs that it wants to be woken for, which no VoIP push can do."""
+        if not guest.for_purpose(Purpose.NOTICE):
+            return ""
+        nonce = self._around.entropy(_REFERENCE_OCTETS)
+        return f';+sip.pnspurr="{seal_purr(self._around.keys, guest.number, nonce)}"'
 
     def _guest(self, going: _Going, seconds: int, flow: Flow) -> Guest:
         asked, now = going.asked, self._around.clock.now()
