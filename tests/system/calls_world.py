@@ -205,20 +205,6 @@ class World:
             exchange=exchange,
             policy=lambda _app: self.call_policy,
         )
-        self.relay = Relay(
-            transactions=self.transactions,
-            ways=Ways(self.us, self.names),
-            phones=self.phones,
-            doorkeeper=self.doorkeeper,
-            routes=self.routes,
-            pbxs=self.fleet,
-            store=self.store,
-            clock=clock,
-            timers=timers,
-            entropy=ours,
-            on_left=Farewells(self.store, exchange).left,
-            waker=Summons(self.store, exchange, lambda _app: self.wakes_for_refer),
-        )
         self.guests = Guests(
             store=self.store,
             clock=clock,
@@ -235,6 +221,21 @@ class World:
             options=self.options.sip,
             policy=lambda _app: self.call_policy,
             sponsors=self.sponsors,
+        )
+        self.relay = Relay(
+            transactions=self.transactions,
+            ways=Ways(self.us, self.names),
+            phones=self.phones,
+            doorkeeper=self.doorkeeper,
+            routes=self.routes,
+            pbxs=self.fleet,
+            store=self.store,
+            clock=clock,
+            timers=timers,
+            entropy=ours,
+            on_left=Farewells(self.store, exchange).left,
+            waker=Summons(self.store, exchange, lambda _app: self.wakes_for_refer),
+            wake_in_dialog=self.guests.wake_in_dialog,
         )
         self.messages = Messages(
             store=self.store,

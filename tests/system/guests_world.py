@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.system.calls_world import APP, DOMAIN, World
@@ -20,6 +21,9 @@ ALL = (FCM, APNS)
 
 RESOURCE = f";pn-provider=fcm;pn-param={PROJECT};pn-prid=dpZ0:APA91bF-x_Y"
 VOIP = ";pn-provider=apns;pn-param=DEF123GHIJ.com.example.phone.voip;pn-prid=aa11"
+
+
+_REFERENCE = re.compile(r';\+sip\.pnspurr="([A-Za-z0-9_-]+)"')
 
 
 def sponsored(*users: str, offers: tuple[Offer, ...] = ALL, **options: Any) -> World:
@@ -49,8 +53,14 @@ def stored(world: World, user: str = "alice") -> list[Guest]:
 
 
 def capabilities(response: Message) -> list[str]:
-    """Return the Feature-Caps of a response, in order."""
-    return response.all("feature-caps")
+    """Return the Feature-Caps of a response, in order, without what a phone is to show in its dialogs."""
+    return [_REFERENCE.sub("", value) for value in response.all("feature-caps")]
+
+
+def reference(response: Message) -> str:
+    """Return what a phone is to show in its dialogs; empty: it is offered nothing."""
+    found = _REFERENCE.search(" ".join(response.all("feature-caps")))
+    return found[1] if found is not None else ""
 
 
 def told(world: World, guest: Guest) -> list[str]:

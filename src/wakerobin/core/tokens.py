@@ -32,6 +32,9 @@ _WAY_MAC = 8
 _WAY_RUN = 4
 _WAY_PORT = 2
 
+_PURR = "proxy unique registration reference"
+_PURR_MAC = 8
+
 _BRANCH = "branch"
 _BRANCH_MAC = 8
 
@@ -149,6 +152,19 @@ def read_way(text: str, keys: TokenKeys, account: int) -> tuple[bytes, str, int]
     run, rest = payload[:_WAY_RUN], payload[_WAY_RUN:]
     host = ipaddress.ip_address(rest[_WAY_PORT:])
     return run, str(host), int.from_bytes(rest[:_WAY_PORT], "big")
+
+
+def seal_purr(keys: TokenKeys, guest: int, nonce: bytes) -> str:
+    """Return what a phone without enrolment shows in its dialogs so that it is woken for them (RFC 8599 6).
+
+    It says nothing of the phone, and with another nonce (8 octets of entropy) it is another one.
+    """
+    return _seal(keys, _PURR, nonce, str(guest), size=_PURR_MAC)
+
+
+def is_purr(text: str, keys: TokenKeys, guest: int) -> bool:
+    """Whether we made this for that phone."""
+    return _open(keys, _PURR, text, str(guest), size=_PURR_MAC) is not None
 
 
 def branch(keys: TokenKeys, call_id: str, cseq: int, installation: int, nonce: bytes) -> str:

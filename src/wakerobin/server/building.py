@@ -171,20 +171,6 @@ def build(ground: Ground) -> Rooms:
         policy=lambda app: call_policy(options, options.apps.get(app)),
     )
     ways = Ways(endpoint, resolver)
-    relay = Relay(
-        transactions=transactions,
-        ways=ways,
-        phones=phones,
-        doorkeeper=doorkeeper,
-        routes=routes,
-        pbxs=fleet,
-        store=store,
-        clock=clock,
-        timers=timers,
-        entropy=entropy,
-        on_left=Farewells(store, exchange).left,
-        waker=Summons(store, exchange, _wakes_for_refer(options)),
-    )
     guests = Guests(
         store=store,
         clock=clock,
@@ -202,6 +188,21 @@ def build(ground: Ground) -> Rooms:
         policy=lambda app: call_policy(options, options.apps.get(app)),
         sponsors=sponsors(options.apps, pushing),
         gate=endpoint,
+    )
+    relay = Relay(
+        transactions=transactions,
+        ways=ways,
+        phones=phones,
+        doorkeeper=doorkeeper,
+        routes=routes,
+        pbxs=fleet,
+        store=store,
+        clock=clock,
+        timers=timers,
+        entropy=entropy,
+        on_left=Farewells(store, exchange).left,
+        waker=Summons(store, exchange, _wakes_for_refer(options)),
+        wake_in_dialog=guests.wake_in_dialog,
     )
     messages = Messages(
         store=store,

@@ -34,7 +34,7 @@ from wakerobin.services.relay.outgoing import (
     for_pbx,
     without_credentials,
 )
-from wakerobin.services.relay.patience import patience, unanswered, unreachable
+from wakerobin.services.relay.patience import Answer, patience, unanswered, unreachable
 from wakerobin.services.relay.referrals import Referrals, Waker
 from wakerobin.services.relay.ways import Ways
 from wakerobin.services.relay.whereabouts import Whereabouts
@@ -53,6 +53,13 @@ MAX_BREADTH = 60
 
 LEFT_FOR_S = 300.0
 """How long a phone without a connection finds the BYE of its call when it comes back."""
+
+
+WOKEN_WITHIN_S = 20.0
+"""How long a request within a dialog waits for a phone that is pushed for it: its client ends after 32 s."""
+
+NUDGE_S = 1.0
+"""How long such a phone has to answer over a flow that it had, before it is pushed."""
 
 
 class PbxSide(Protocol):
@@ -81,7 +88,8 @@ class _Aim:
 class Relay:
     """Stateful per transaction only: what it knows of a dialog comes back in the Route of each request.
 
-    `run` must run. `on_left` is told of each BYE whose phone was not there.
+    `run` must run. `on_left` is told of each BYE whose phone was not there. `wake_in_dialog` pushes the phone
+    of an account for a request, if that phone has asked for it; it is told where no push was taken.
     """
 
     def __init__(  # noqa: PLR0913 - the ports of a service; all of them named
@@ -99,6 +107,7 @@ class Relay:
         entropy: Entropy,
         on_left: Callable[[RouteToken, Message], Coroutine[None, None, None]],
         waker: Waker,
+        wake_in_dialog: Callable[[int, Message, Callable[[], None]], bool],
     ) -> None:
         self._transactions = transactions
         self._ways = ways
@@ -114,6 +123,7 @@ class Relay:
         self._legs: dict[int, Leg] = {}
         self._to_phones: dict[int, set[Leg]] = {}
         self._on_left = on_left
+        self._wake_in_dialog = wake_in_dialog
         self._whereabouts = Whereabouts(phones, routes, store)
         self._live = LivePhones(transactions, routes, entropy)
         self._referrals = Referrals(clock, timers, waker)
@@ -300,20 +310,45 @@ class Relay:
     def _deliver(self, leg: Leg, destination: RouteToken, former: tuple[str, int] | None) -> None:
         phone = self._whereabouts.phone(destination, leg.onward.uri)
         flow = phone.flow if phone is not None else self._ways.back(former)
-        if flow is not None:
-            self._send(leg, flow)
-        else:
+        if flow is None:
             self._wait(leg)
+            return
+        self._send(leg, flow)
+        if "pn-purr" in leg.onward.uri:
+            # A flow that is known is no phone that is awake.
+            when = self._clock.monotonic() + NUDGE_S
+            self._timers.call_at(when, lambda: self._nudge(leg))
 
     def _wait(self, leg: Leg) -> None:
-        """Let a request wait for its phone: no push is ever sent for one (design, calls, 6)."""
+        """Let a request wait for its phone. Only who asked for it, by `pn-purr`, is pushed meanwhile."""
         allowed = patience(leg.method)
-        if leg.is_cancelled or not allowed.seconds:
-            leg.end(allowed.answer)
-            self._leave_bye(leg)
+        seconds = WOKEN_WITHIN_S if self._wakes(leg, allowed.answer) else allowed.seconds
+        if leg.is_cancelled or not seconds:
+            self._give_up(leg, allowed.answer)
             return
-        when = self._clock.monotonic() + allowed.seconds
-        leg.waits = self._timers.call_at(when, lambda: leg.end(allowed.answer))
+        when = self._clock.monotonic() + seconds
+        leg.waits = self._timers.call_at(when, lambda: self._give_up(leg, allowed.answer))
+
+    def _nudge(self, leg: Leg) -> None:
+        if leg.waits is None and not leg.has_answer and not leg.is_over:
+            self._wakes(leg, patience(leg.method).answer)
+
+    def _wakes(self, leg: Leg, answer: Answer) -> bool:
+        assert leg.destination is not None
+
+        def give_up() -> None:
+            if leg.waits is not None:
+                self._give_up(leg, answer)
+
+        def refused() -> None:
+            self._timers.call_at(self._clock.monotonic(), give_up)
+
+        return not leg.is_cancelled and self._wake_in_dialog(leg.destination.account, leg.onward, refused)
+
+    def _give_up(self, leg: Leg, answer: Answer) -> None:
+        if not leg.is_over:
+            leg.end(answer)
+            self._leave_bye(leg)
 
     def _leave_bye(self, leg: Leg) -> None:
         """A call that ends while its phone is away must not stay on its display when it comes back."""
