@@ -10,6 +10,7 @@ import contextlib
 import re
 import string
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.interop.peers.network import PATIENCE, Program, find_program, shortened, until
@@ -189,7 +190,8 @@ class Linphone:
         found = []
         for trace in _TRACE.finditer(self._trace()):
             text = trace["text"].replace("\r", "").replace("\n", "\r\n")
-            found.append(Message(at=0.0, sent="sent" in trace["way"], text=text))
+            is_sent = "sent" in trace["way"]
+            found += [Message(at=0.0, sent=is_sent, text=one) for one in _messages_in(text)]
         return found
 
     async def wait_message(
@@ -209,3 +211,13 @@ class Linphone:
     def log_text(self) -> str:
         """What it printed and its log, which has every SIP message."""
         return shortened(f"{self._program.output()}\n{self._trace()}")
+
+
+def _messages_in(text: str) -> Iterator[str]:
+    """What came by TCP in one piece may be several messages."""
+    while text:
+        head, blank, rest = text.partition("\r\n\r\n")
+        length = re.search(r"^content-length:\s*(\d+)", head, re.IGNORECASE | re.MULTILINE)
+        end = int(length[1]) if length else 0
+        yield head + blank + rest[:end]
+        text = rest[end:].lstrip("\r\n")
