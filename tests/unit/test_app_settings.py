@@ -55,6 +55,7 @@ def test_every_secret_of_a_webhook_is_read_and_hidden(tmp_path: Path) -> None:
         (APP + '[apps.phone.webhook]\nurl = "https://h"\n', "apps.phone.webhook.secrets: is missing"),
         (APP + '[apps.phone.acrobits]\nurl = "nonsense"\n', "apps.phone.acrobits.url"),
         (APP + 'push_privacy = "some"\n', "apps.phone.push_privacy = 'some': choose one of full, none, enc"),
+        (APP + 'handover = "some"\n', "apps.phone.handover = 'some': choose one of always, alternate"),
         (APP + 'decline = "some"\n', "apps.phone.decline = 'some': choose one of all, this-phone"),
     ],
 )

@@ -17,6 +17,7 @@ from wakerobin.ports.options import (
 )
 
 _CHOICES = {
+    "handover": ("always", "alternate"),
     "decline": ("all", "this-phone"),
     "mwi": ("unsolicited", "subscribe", "off"),
     "push_privacy": ("full", "none", "encrypted"),

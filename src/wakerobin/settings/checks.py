@@ -65,6 +65,7 @@ def _wrong_numbers(options: Options) -> Iterator[str]:
     at_least_one = {
         "sip.register_burst": sip.register_burst,
         "sip.unproven_refusals": sip.unproven_refusals,
+        "sip.pbx_connections": sip.pbx_connections,
         "sip.max_breadth": sip.max_breadth,
         "limits.connections": limits.connections,
         "limits.connections_per_source": limits.connections_per_source,
@@ -80,6 +81,8 @@ def _wrong_numbers(options: Options) -> Iterator[str]:
             yield f"{key} = {number}: must be from 1 to {_MOST}"
     if limits.unread < 65_536:
         yield "limits.unread: must be at least 65536, the longest message"
+    if not sip.recovery_rate >= 0:  # false for nan, too
+        yield "sip.recovery_rate: must be 0 or more"
     if options.store.max_pages < 0:
         yield "store.max_pages: must be 0 (no limit) or more"
     if sip.register_expires < 1000:
@@ -103,6 +106,11 @@ def _wrong_networks(options: Options) -> Iterator[str]:
 
 
 def _wrong_names(options: Options) -> Iterator[str]:
+    for pattern, kind in options.sip.contact_user.items():
+        if not is_host_pattern(pattern):
+            yield f"sip.contact_user: {pattern!r} matches nothing; write a host such as *.pbx.example"
+        if kind not in ("aor", "random"):
+            yield f"sip.contact_user: {kind!r} for {pattern} is neither aor nor random"
     public = options.sip.public
     if public and (set(public) & set("*/") or not is_host_pattern(public)):
         yield f"sip.public = {public!r}: is no name or address of a host"
