@@ -222,6 +222,18 @@ async def test_the_mailbox_is_pushed_with_its_number_and_can_be_read(app: App) -
     assert quiet.headers["apns-priority"] == "5"
 
 
+async def test_a_pbx_is_asked_about_mailboxes_where_the_app_says_so(tmp_path: Path) -> None:
+    async with serving(tmp_path, "127.55.1.2", app={"mwi": "subscribe"}) as world:
+        assert (await world.api.enrol(world.fields())).status == 201
+
+        async def is_asked() -> bool:
+            return any(one.method == "SUBSCRIBE" for one in world.pbx.strangers)
+
+        await eventually(is_asked, within=20)
+        asked = next(one for one in world.pbx.strangers if one.method == "SUBSCRIBE")
+        assert (asked.uri, asked.get("event")) == ("sip:anna@pbx.test", "message-summary")
+
+
 async def test_an_app_that_can_show_no_messages_is_not_pushed_for_them(app: App) -> None:
     changed = await app.send("PATCH", "", {"capabilities": {"messages": False, "voicemail": False}})
     assert changed.status == 200

@@ -36,8 +36,10 @@ AT_ONCE_S = 0.1
 REFUSED_S = 6 * 3600.0
 """A PBX that has no mailbox for an account is asked again then."""
 UNBOUND_S = 30.0
-LOOK_S = 60.0
-"""How often new accounts are looked for, where anything has changed."""
+LOOK_S = 5.0
+"""How often new accounts are looked for, where anything has changed…"""
+LOOK_AT_ALL_S = 600.0
+"""…and how often all are: an old one may have been proven again."""
 _SHARE = 0.8
 _PAGE = 400
 _REFUSED = frozenset({403, 404, 405, 410, 489, 501, 604})
@@ -85,7 +87,8 @@ class Subscriptions:
         self._due: list[tuple[float, int, str]] = []
         self._timer: Timer | None = None
         self._has_news = True
-        self._looked_at = -LOOK_S
+        self._looked_at = self._looked_at_all = -LOOK_AT_ALL_S
+        self._last_id = 0
         self._runs = False
         if some:
             around.store.on_commit(self._committed)
@@ -128,9 +131,10 @@ class Subscriptions:
     def _turn(self) -> None:
         self._timer = None
         now = self._around.clock.monotonic()
-        if self._has_news and now - self._looked_at >= LOOK_S:
+        is_wanted = self._has_news or now - self._looked_at_all >= LOOK_AT_ALL_S
+        if is_wanted and now - self._looked_at >= LOOK_S:
             self._has_news, self._looked_at = False, now
-            self._around.start(self._look())
+            self._around.start(self._look(now))
         wait = LOOK_S
         while self._due and self._due[0][0] <= now:
             _, account_id, call_id = heapq.heappop(self._due)
@@ -144,14 +148,17 @@ class Subscriptions:
         if self._runs:
             self._timer = self._around.timers.call_at(now + wait, self._turn)
 
-    async def _look(self) -> None:
+    async def _look(self, now: float) -> None:
         """Take in accounts that are bound and have no subscription yet."""
-        after = 0
+        after = self._last_id
+        if now - self._looked_at_all >= LOOK_AT_ALL_S:
+            after, self._looked_at_all = 0, now
         while page := self._around.store.read(partial(_kept, after)):
             for account in page:
                 if account.id not in self._of_account:
                     self._begin(account.id, 0.0)
             after = page[-1].id
+            self._last_id = max(self._last_id, after)
             await asyncio.sleep(0)
         self._arm_soon()
 
