@@ -19,9 +19,11 @@ from tests.interop.peers.debian import NoMirrorError
 from tests.interop.peers.kamailio import Kamailio
 from tests.interop.peers.lab import Lab
 from tests.interop.peers.linphone import Linphone
+from tests.interop.peers.pjsua import Pjsua
 from tests.interop.peers.pushes import PushEnd
 from tests.interop.peers.scene import USERS, Scene
 from tests.interop.peers.wakerobin import Wakerobin
+from tests.interop.peers.webphone import WebPhone
 from tests.interop.peers.wire import final_statuses
 from wakerobin.testing.dns import FakeDns
 
@@ -35,6 +37,11 @@ class Street:
     scene: Scene
     team: str
     topic: str
+
+    @property
+    def voip(self) -> str:
+        """Alice's push resource for calls."""
+        return f"pn-provider=apns;pn-param={self.team}.{self.topic}.voip;pn-prid={TOKEN}"
 
     def phone(self, transport: str = "udp", params: str = "") -> Linphone:
         """Make alice's linphone."""
@@ -52,14 +59,16 @@ async def street(lab: Lab, *, max_expires: int = 3600) -> AsyncIterator[Street]:
 
 @contextlib.asynccontextmanager
 async def serving(lab: Lab, pbx: str, port: int) -> AsyncIterator[tuple[Wakerobin, PushEnd]]:
-    """Run a server that finds pbx.test at this place, and a push service."""
+    """Run a server that finds pbx.test at this place, WebSocket on its third port, and a push service."""
     srv = [f"SRV 0 0 {port} pbx.test."]
     dns = FakeDns({"pbx.test": [f"A {pbx}"], "_sip._udp.pbx.test": srv})
     ip, _ = lab.place()
     await dns.start(ip)
     pns = await lab.start(PushEnd(lab.folder(f"pns-{secrets.token_hex(4)}"), ip))
-    sip, app = {"dns": [dns.address]}, {"plain_8599": True}
-    server = Wakerobin(*lab.place(), pns.options(), ["pbx.test", pbx], sip=sip, app=app)
+    host, first = lab.place()
+    listen = [f"udp:{host}:{first}", f"tcp:{host}:{first}", f"ws:{host}:{first + 2}"]
+    sip, app = {"dns": [dns.address], "listen": listen}, {"plain_8599": True}
+    server = Wakerobin(host, first, pns.options(), ["pbx.test", pbx], sip=sip, app=app)
     await lab.start(server)
     try:
         yield server, pns
@@ -82,7 +91,8 @@ async def test_linphone_s_own_push_parameters_are_enough_to_be_woken(lab: Lab, t
         await phone.wake()
         await phone.wait_registered()
         accepted = await phone.wait_message("SIP/2.0 200")
-        assert accepted.headers("Feature-Caps") == ['*;+sip.pns="apns"']
+        [caps] = accepted.headers("Feature-Caps")
+        assert caps.startswith('*;+sip.pns="apns"')
         [contact] = await scene.pbx.contacts("alice")
         assert scene.server.address in (contact.path or "")
         await phone.vanish()  # its system has put it to sleep
@@ -98,6 +108,43 @@ async def test_linphone_s_own_push_parameters_are_enough_to_be_woken(lab: Lab, t
         assert final_statuses(result.messages, "INVITE") == [200]
         assert final_statuses(result.messages, "BYE") == [200]
         assert len(scene.pns.to(TOKEN)) == 1
+
+
+async def test_pjsua_s_push_parameters_are_enough_as_well(lab: Lab) -> None:
+    async with street(lab) as here:
+        scene, server = here.scene, here.scene.server
+        phone = lab.keep(
+            Pjsua(*lab.place(), "alice", "pw-alice", server.address, transport="tcp", pn=here.voip)
+        )
+        await phone.wake()
+        await phone.wait_registered()
+        await phone.vanish()
+        caller = await scene.calls("uac_answer", delay_ms=300)
+        await scene.pns.wait_push(TOKEN)
+        await phone.wake()
+        await phone.wait_ringing()
+        await phone.answer()
+        result = await caller.succeeded()
+        assert final_statuses(result.messages, "INVITE") == [200]
+        assert final_statuses(result.messages, "BYE") == [200]
+
+
+@pytest.mark.parametrize("library", ["jssip", "sipjs"])
+async def test_a_web_phone_is_woken_and_spared_a_call_that_would_be_silent(lab: Lab, library: str) -> None:
+    """It comes back as another instance at another Contact; its push resource says that it is the same."""
+    async with street(lab) as here:
+        scene, server = here.scene, here.scene.server
+        url = f"ws://{server.ip}:{server.port + 2}/"
+        phone = lab.keep(WebPhone(library, "alice", "pw-alice", url, ca_file="", pn=here.voip))
+        await phone.wake()
+        await phone.wait_registered()
+        await phone.vanish()
+        caller = await scene.calls("uac_expect", status=488)  # SIPp offers no DTLS-SRTP
+        await scene.pns.wait_push(TOKEN)
+        await phone.wake()
+        await phone.wait_registered()
+        result = await caller.succeeded()
+        assert final_statuses(result.messages, "INVITE") == [488]
 
 
 async def test_a_push_service_that_is_not_ours_is_refused_by_us(lab: Lab) -> None:
@@ -152,7 +199,8 @@ async def test_asterisk_which_rewrites_contacts_is_understood_by_the_push_resour
         await phone.wake()
         await phone.wait_registered()
         accepted = await phone.wait_message("SIP/2.0 200")
-        assert accepted.headers("Feature-Caps") == ['*;+sip.pns="apns"']
+        [caps] = accepted.headers("Feature-Caps")
+        assert caps.startswith('*;+sip.pns="apns"')
         assert len(await pbx.contacts("alice")) == 1
         await phone.vanish()
 

@@ -167,6 +167,37 @@ async def test_a_call_that_is_cancelled_while_it_rings_stops_ringing() -> None:
         assert phone.calls[0].is_over
 
 
+async def test_a_pbx_that_forks_to_an_old_contact_too_rings_the_phone_once() -> None:
+    world = sponsored()
+    async with world.running():
+        await arrived(world)
+        phone = await arrived(world, address="203.0.113.6", instance="urn:uuid:another")
+        assert len(world.pbx.contacts("alice")) == 2
+        call = world.pbx.call("alice")
+        await world.until(lambda: bool(phone.calls))
+        phone.calls[0].answer()
+        await world.until(lambda: phone.calls[0].is_acknowledged)
+        assert sorted(one.status for one in call.responses if one.status >= 200) == [200, 482]
+        assert len(phone.calls) == 1
+
+
+async def test_a_pbx_may_try_again_under_the_same_call_id() -> None:
+    world = sponsored()
+    async with world.running():
+        phone = await arrived(world)
+        asker = at_pbx(world)
+        for count in (1, 2):
+            asked = to_guest(
+                world, "INVITE", ("Call-ID", "the same"), ("From", "<sip:bob@pbx.test>;tag=same")
+            )
+            asker.send(asked)
+            await world.until(lambda count=count: len(phone.calls) == count)  # type: ignore[misc] # bound
+            phone.calls[-1].decline(486)
+            await world.until(
+                lambda count=count: [one.status for one in asker.responses].count(486) == count  # type: ignore[misc] # bound
+            )
+
+
 async def test_what_the_phone_says_reaches_the_caller() -> None:
     world = sponsored()
     async with world.running():

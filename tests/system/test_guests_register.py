@@ -95,6 +95,19 @@ async def test_two_phones_of_one_user_are_two_guests() -> None:
         assert len({contact.path for contact in world.pbx.contacts("alice")}) == 3
 
 
+async def test_a_web_page_that_is_loaded_anew_is_the_same_phone_by_its_resource() -> None:
+    world = sponsored()
+    async with world.running():
+        await arrived(world)
+        (first,) = stored(world)
+        await arrived(world, address="203.0.113.6", instance="urn:uuid:another")
+        (second,) = stored(world)
+        assert (second.number, second.instance) == (first.number, "urn:uuid:another")
+        await arrived(world, RESOURCE + "new", address="203.0.113.7", instance="urn:uuid:another")
+        (third,) = stored(world)
+        assert third.number == first.number, "its token has changed"
+
+
 async def test_a_user_has_so_many_phones_and_no_more() -> None:
     world = sponsored()
     world.pbx.rules.most_contacts = 100

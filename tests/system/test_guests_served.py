@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.guests_world import capabilities
 from tests.system.served import World, serving
 from wakerobin.core.guests import Guest
 from wakerobin.core.values import Transport
@@ -71,7 +72,7 @@ async def test_a_phone_that_never_enrolled_is_woken_for_a_call(tmp_path: Path, t
         phone = await a_phone(world, transport)
         response = await phone.register()
         assert response.status == 200
-        assert response.all("feature-caps") == ['*;+sip.pns="apns"']
+        assert capabilities(response) == ['*;+sip.pns="apns"']
         assert [target.topic for target in guests(world)[0].targets] == [world.pns.options().topic] * 2
         await phone.sleep()
         call = world.pbx.call("anna")

@@ -7,7 +7,7 @@ from wakerobin.core.guests.guest import (
     refreshes,
     steps_behind,
 )
-from wakerobin.core.guests.reading import hosts_named, instance_of, is_of, is_wrong_answer, keeps_flow
+from wakerobin.core.guests.reading import hosts_named, instance_of, is_wrong_answer, keeps_flow, who_is
 from wakerobin.core.guests.registering import (
     MIN_EXPIRES_S,
     PNSREG_S,
@@ -36,7 +36,6 @@ __all__ = [
     "hosts_named",
     "instance_of",
     "is_guest_number",
-    "is_of",
     "is_same_contact",
     "is_wrong_answer",
     "keeps_flow",
@@ -45,4 +44,5 @@ __all__ = [
     "refreshes",
     "steps_behind",
     "targets_at",
+    "who_is",
 ]

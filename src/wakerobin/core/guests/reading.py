@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.guests.guest import Guest
 from wakerobin.core.guests.registering import Asked
@@ -19,24 +21,44 @@ def hosts_named(onward: Message) -> list[str]:
     return hosts
 
 
-def is_of(guest: Guest, asked: Asked) -> bool:
-    """Whether a REGISTER with a Contact is of this phone: by instance, else push resource, else Contact."""
-    assert asked.contact is not None
-    instance = instance_of(asked.contact)
-    if instance and guest.instance:
-        return instance == guest.instance
-    if asked.wish is not None and asked.wish.is_request and guest.targets:
-        given = asked.wish.prid.reveal()
-        tokens = {given, *(part.partition(":")[0] for part in given.split("&"))}
-        return all(target.token.reveal() in tokens for target in guest.targets)
+def who_is(guests: Iterable[Guest], asked: Asked) -> Guest | None:
+    """Return whose REGISTER this is: by its push resource, else its instance, else its Contact.
+
+    A web page has another instance each time it is loaded, and an app another token now and then.
+    """
+    known = list(guests)
+    for is_same in (_has_resource, _has_instance, _has_contact):
+        found = next((one for one in known if is_same(one, asked)), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _has_resource(guest: Guest, asked: Asked) -> bool:
+    if asked.wish is None or not asked.wish.is_request or not guest.targets:
+        return False
+    given = asked.wish.prid.reveal()
+    tokens = {given, *(part.partition(":")[0] for part in given.split("&"))}
+    return all(target.token.reveal() in tokens for target in guest.targets)
+
+
+def _has_instance(guest: Guest, asked: Asked) -> bool:
+    return bool(guest.instance and asked.contact) and guest.instance == instance_of(asked.contact)
+
+
+def _has_contact(guest: Guest, asked: Asked) -> bool:
+    if asked.contact is None or (guest.instance and instance_of(asked.contact)):
+        return False
     try:
         return equivalent(asked.contact.uri, guest.contact_uri)
     except SipSyntaxError:
         return False
 
 
-def instance_of(contact: NameAddr) -> str:
+def instance_of(contact: NameAddr | None) -> str:
     """Return the `urn:uuid:…` of a Contact's `+sip.instance`; empty where it has none."""
+    if contact is None:
+        return ""
     return (contact.params.get("+sip.instance") or "").strip('"').strip("<>").lower()
 
 

@@ -88,6 +88,11 @@ class GuestCall:
         self._is_told = False
         self._rows: list[StoryRow] = []
 
+    @property
+    def is_ringing(self) -> bool:
+        """Whether it still waits for its phone, or for somebody to answer."""
+        return not self._machine.state.is_over
+
     def start(self) -> None:
         """Offer it to the phone where that has a flow, and push where that may not be enough."""
         phone = self._around.flow_of(self.number)

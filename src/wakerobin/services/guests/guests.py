@@ -93,6 +93,8 @@ class Guests:
         self._sources = networks_in(options.call_sources)
         self._calls: dict[int, GuestCall] = {}
         """By their INVITE's transaction."""
+        self._latest: dict[tuple[int, str, str], GuestCall] = {}
+        """By guest, Call-ID and From tag."""
         self._early: dict[tuple[str, str], GuestCall] = {}
         """By Call-ID and our own To tag."""
         self._waiting: dict[int, dict[GuestCall | GuestRequest, None]] = {}
@@ -238,6 +240,12 @@ class Guests:
         if breadth_of(request, self._around.policy(guest.app).max_breadth) < 1:
             transaction.respond(respond(request, 440, to_tag=tag))  # RFC 5393 5.3.3.1
             return
+        key = (guest.number, request.call_id, request.from_tag or "")
+        known = self._latest.get(key)
+        if known is not None and known.is_ringing:
+            # A PBX that holds two Contacts of one phone forks to both (RFC 3261 8.2.2.2).
+            transaction.respond(respond(request, 482, "Merged Request", to_tag=tag))
+            return
         transaction.respond(respond(request, 100))
         call = GuestCall(
             self._around,
@@ -248,7 +256,7 @@ class Guests:
             to_tag=tag,
             on_over=self._call_over,
         )
-        self._calls[id(transaction)] = self._early[request.call_id, tag] = call
+        self._calls[id(transaction)] = self._early[request.call_id, tag] = self._latest[key] = call
         self._hold(call)
         call.start()
 
@@ -256,6 +264,10 @@ class Guests:
         self._waiting.setdefault(held.number, {})[held] = None
 
     def _call_over(self, call: GuestCall) -> None:
+        request = call.transaction.request
+        key = (call.number, request.call_id, request.from_tag or "")
+        if self._latest.get(key) is call:  # a PBX may try again under the Call-ID of a call that is over
+            del self._latest[key]
         self._calls.pop(id(call.transaction), None)
         self._early.pop((call.transaction.request.call_id, call.to_tag), None)
         self._over(call)

@@ -18,10 +18,10 @@ from wakerobin.core.guests import (
     guest_number,
     hosts_named,
     instance_of,
-    is_of,
     is_wrong_answer,
     keeps_flow,
     read_register,
+    who_is,
 )
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, next_hop
@@ -324,7 +324,7 @@ class Registering:
         if asked.contact is None:
             on_flow = {phone.account_id for phone in self._around.phones.of_flow(transaction.flow)}
             return next((one for one in guests if one.number in on_flow), None)
-        return next((one for one in guests if is_of(one, asked)), None)
+        return who_is(guests, asked)
 
     def _number(self, named: str, asked: Asked) -> int:
         """Return a number that no other phone has."""
