@@ -232,3 +232,20 @@ async def test_a_pbx_that_stays_away_is_asked_ever_more_seldom_and_has_all_back_
         await w.until(lambda: any(w.pbx.contacts(user) for user in USERS), within=30 * MINUTE)
         await w.run_for(2 * SECOND)
         assert all(w.pbx.contacts(user) for user in USERS)
+
+
+async def test_who_is_refused_is_not_asked_again_because_a_connection_ends() -> None:
+    w = world("alice", *USERS[:3], unproven_rate=1000.0, pbx_connections=1)
+    async with w.running():
+        await bound_by_tcp(w, ["alice", *USERS[:3]])
+        w.pbx.set_password("alice", "changed")
+        w.fleet.refresh_now(w.account().id)
+        await w.run_for(SECOND)
+        assert w.account().state is BindingState.REFUSED
+        w.forget_seen()
+        for _ in range(5):
+            w.there.cut_all()
+            w.us.cut_all()
+            await w.run_for(20 * SECOND)
+        assert w.statuses() == []
+        assert all(w.pbx.contacts(user) for user in USERS[:3])

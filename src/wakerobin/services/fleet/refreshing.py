@@ -134,8 +134,14 @@ class Refreshing:
 
     def _recover_some(self, rows: list[int]) -> None:
         for row in rows:
-            if self._roster.account[row]:  # it may have ended meanwhile
+            account_id = self._roster.account[row]  # 0 where it has ended meanwhile
+            if account_id and not self._is_refused(account_id):
                 self.bind_now(row, Urgency.RECOVERY)
+
+    def _is_refused(self, account_id: int) -> bool:
+        """Whether asking again before its time would look like guessing, which PBXs ban us for."""
+        trouble = self.troubles.get(account_id)
+        return trouble is not None and trouble.state is not BindingState.UNREACHABLE
 
     def lost_flow(self, flow: Flow) -> None:
         """Take the news that a connection is no more: who was bound over it is bound no longer."""
