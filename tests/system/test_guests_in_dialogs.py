@@ -8,7 +8,7 @@ from tests.system.calls_world import SECOND, World
 from tests.system.dialogs import came, replied, talking
 from tests.system.guests_world import RESOURCE, VOIP, arrived, reference, sponsored
 from wakerobin.core.pushes import PushType, Rejected
-from wakerobin.services.relay.relay import WOKEN_WITHIN_S
+from wakerobin.services.relay.deliveries import WOKEN_WITHIN_S
 from wakerobin.testing.pbx_call import FakeCall
 from wakerobin.testing.phone import FakePhone
 from wakerobin.testing.phone_call import PhoneCall

@@ -25,7 +25,7 @@ from wakerobin.services.phones import Phones
 from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.phones.proof import Doorkeeper
 from wakerobin.services.phones.routes import Address, RecordRoutes, seen_address
-from wakerobin.services.relay.late import LateMessages
+from wakerobin.services.relay.deliveries import Deliveries
 from wakerobin.services.relay.leg import Leg, loop_marked_branch
 from wakerobin.services.relay.live import LivePhones
 from wakerobin.services.relay.outgoing import (
@@ -34,7 +34,7 @@ from wakerobin.services.relay.outgoing import (
     for_pbx,
     without_credentials,
 )
-from wakerobin.services.relay.patience import Answer, patience, unanswered, unreachable
+from wakerobin.services.relay.patience import unanswered, unreachable
 from wakerobin.services.relay.referrals import Referrals, Waker
 from wakerobin.services.relay.ways import Ways
 from wakerobin.services.relay.whereabouts import Whereabouts
@@ -49,17 +49,6 @@ TIMER_C_S = 185.0
 
 MAX_BREADTH = 60
 """RFC 5393 5.3.3: what is assumed of a request that does not say."""
-
-
-LEFT_FOR_S = 300.0
-"""How long a phone without a connection finds the BYE of its call when it comes back."""
-
-
-WOKEN_WITHIN_S = 20.0
-"""How long a request within a dialog waits for a phone that is pushed for it: its client ends after 32 s."""
-
-NUDGE_S = 1.0
-"""How long such a phone has to answer over a flow that it had, before it is pushed."""
 
 
 class PbxSide(Protocol):
@@ -121,14 +110,11 @@ class Relay:
         self._entropy = entropy
         self._rates = Rates()
         self._legs: dict[int, Leg] = {}
-        self._to_phones: dict[int, set[Leg]] = {}
         self._on_left = on_left
-        self._wake_in_dialog = wake_in_dialog
-        self._whereabouts = Whereabouts(phones, routes, store)
+        whereabouts = Whereabouts(phones, routes, store)
+        self._deliveries = Deliveries(transactions, whereabouts, clock, timers, self, wake_in_dialog)
         self._live = LivePhones(transactions, routes, entropy)
         self._referrals = Referrals(clock, timers, waker)
-        self._late_acks = LateMessages(clock, timers, patience("ACK").seconds)
-        self._late_byes = LateMessages(clock, timers, LEFT_FOR_S)
         self._errands: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -157,7 +143,7 @@ class Relay:
             self._trying(transaction)
             next_hop(onward)  # only the fix for strict routers: it goes to the phone's own flow
             leg = self._open(transaction, onward, token)
-            self._deliver(leg, token, self._routes.former_way(taken, token.account))
+            self._deliveries.begin(leg, token, self._former(taken, token))
         elif onward.method != "BYE" and self._is_too_fast(transaction):
             return True
         else:
@@ -184,9 +170,8 @@ class Relay:
         if token.side is Side.PHONE:
             self._forget_our_nonces(onward, token.account)
             self._to_pbx(aim, lambda way: self._send_ack(onward, way))
-        elif not self._ack_to_phone(onward, token):
-            self._late_acks.wait(onward, token)
-            self._send_ack(onward, self._ways.back(self._routes.former_way(taken, token.account)))
+        else:
+            self._deliveries.ack(onward, token, self._former(taken, token))
 
     def cancel(self, cancel: ServerTransactionHandle, invite: ServerTransactionHandle) -> bool:
         """Take back an INVITE that was passed on. False: it is none of ours, or has its final response."""
@@ -200,15 +185,8 @@ class Relay:
 
     def phone_arrived(self, account_id: int, arrived: PhoneFlow) -> None:
         """A phone registered: what waits for it, or hangs on its older flow, goes to it now."""
-        for leg in list(self._to_phones.get(account_id, ())):
-            assert leg.destination is not None
-            phone = self._whereabouts.phone(leg.destination, leg.onward.uri)
-            is_new_way = phone is not None and (leg.waits is not None or phone.flow != leg.flow)
-            if phone is not None and is_new_way and not leg.has_answer:
-                self._send(leg, phone.flow)
+        self._deliveries.arrived(account_id)
         self._referrals.arrived(account_id, arrived)
-        self._late_acks.arrived(account_id, self._ack_to_phone)
-        self._late_byes.arrived(account_id, self._bye_to_phone)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone."""
@@ -237,7 +215,7 @@ class Relay:
         sent = self._breadth(for_pbx(onward, upstream, self._routes.pair(phone, pbx_side)))
         without_credentials(sent, lambda value: self._doorkeeper.issued(value, account.aor))
         self._trying(transaction)
-        self._send(self._open(transaction, sent, None), upstream.flow)
+        self.send(self._open(transaction, sent, None), upstream.flow)
         metrics.RELAYED.labels("outgoing").inc()
 
     # What the PBX sends to our Contact outside a dialog, calls and messages left out
@@ -267,8 +245,6 @@ class Relay:
     ) -> Leg:
         leg = Leg(self._transactions, transaction, onward, destination, self)
         self._legs[id(transaction)] = leg
-        if destination is not None:
-            self._to_phones.setdefault(destination.account, set()).add(leg)
         return leg
 
     def leg_rings(self, leg: Leg) -> None:
@@ -278,13 +254,14 @@ class Relay:
     def leg_over(self, leg: Leg) -> None:
         """It has its final response."""
         self._legs.pop(id(leg.transaction), None)
-        if leg.destination is not None:
-            legs = self._to_phones[leg.destination.account]
-            legs.discard(leg)
-            if not legs:
-                del self._to_phones[leg.destination.account]
+        self._deliveries.over(leg)
 
-    def _send(self, leg: Leg, flow: Flow) -> None:
+    def left(self, phone: RouteToken, bye: Message) -> None:
+        """A BYE is left for this phone: its app is told."""
+        self._begin(self._on_left(phone, bye))
+
+    def send(self, leg: Leg, flow: Flow) -> None:
+        """Send a request over a flow; a former one is given up."""
         leg.send(flow, loop_marked_branch(self._entropy, leg.transaction.request), self._failed)
         self._start_timer_c(leg)
 
@@ -298,63 +275,17 @@ class Relay:
 
     def _failed(self, leg: Leg, reason: str) -> None:
         was_sent = reason == "timeout"
-        if not was_sent and leg.destination is not None and not leg.has_answer:
-            self._wait(leg)  # its connection broke; the phone may come back by itself
-        elif was_sent or leg.destination is not None:
-            is_to_phone = leg.destination is not None
-            leg.end(unanswered(leg.method, is_in_dialog=leg.is_in_dialog, is_to_phone=is_to_phone))
-            self._leave_bye(leg)
+        is_to_phone = leg.destination is not None
+        if not was_sent and is_to_phone and not leg.has_answer:
+            self._deliveries.wait(leg)  # its connection broke; the phone may come back by itself
+        elif was_sent or is_to_phone:
+            said = unanswered(leg.method, is_in_dialog=leg.is_in_dialog, is_to_phone=is_to_phone)
+            self._deliveries.give_up(leg, said)
         else:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
 
-    def _deliver(self, leg: Leg, destination: RouteToken, former: tuple[str, int] | None) -> None:
-        phone = self._whereabouts.phone(destination, leg.onward.uri)
-        flow = phone.flow if phone is not None else self._ways.back(former)
-        if flow is None:
-            self._wait(leg)
-            return
-        self._send(leg, flow)
-        if "pn-purr" in leg.onward.uri:
-            # A flow that is known is no phone that is awake.
-            when = self._clock.monotonic() + NUDGE_S
-            self._timers.call_at(when, lambda: self._nudge(leg))
-
-    def _wait(self, leg: Leg) -> None:
-        """Let a request wait for its phone. Only who asked for it, by `pn-purr`, is pushed meanwhile."""
-        allowed = patience(leg.method)
-        seconds = WOKEN_WITHIN_S if self._wakes(leg, allowed.answer) else allowed.seconds
-        if leg.is_cancelled or not seconds:
-            self._give_up(leg, allowed.answer)
-            return
-        when = self._clock.monotonic() + seconds
-        leg.waits = self._timers.call_at(when, lambda: self._give_up(leg, allowed.answer))
-
-    def _nudge(self, leg: Leg) -> None:
-        if leg.waits is None and not leg.has_answer and not leg.is_over:
-            self._wakes(leg, patience(leg.method).answer)
-
-    def _wakes(self, leg: Leg, answer: Answer) -> bool:
-        assert leg.destination is not None
-
-        def give_up() -> None:
-            if leg.waits is not None:
-                self._give_up(leg, answer)
-
-        def refused() -> None:
-            self._timers.call_at(self._clock.monotonic(), give_up)
-
-        return not leg.is_cancelled and self._wake_in_dialog(leg.destination.account, leg.onward, refused)
-
-    def _give_up(self, leg: Leg, answer: Answer) -> None:
-        if not leg.is_over:
-            leg.end(answer)
-            self._leave_bye(leg)
-
-    def _leave_bye(self, leg: Leg) -> None:
-        """A call that ends while its phone is away must not stay on its display when it comes back."""
-        if leg.method == "BYE" and leg.destination is not None:
-            self._late_byes.wait(leg.onward, leg.destination)
-            self._begin(self._on_left(leg.destination, leg.onward))
+    def _former(self, taken: list[SipUri], token: RouteToken) -> Flow | None:
+        return self._ways.back(self._routes.former_way(taken, token.account))
 
     def _aim(self, onward: Message, account_id: int, taken: list[SipUri], flow: Flow) -> _Aim:
         """Raises SipSyntaxError where nobody can read the way."""
@@ -390,25 +321,13 @@ class Relay:
         if leg.is_over:
             return
         if flow is not None:
-            self._send(leg, flow)
+            self.send(leg, flow)
         else:
             leg.end(unreachable(is_in_dialog=leg.is_in_dialog))
 
     def _send_ack(self, ack: Message, flow: Flow | None) -> None:
         if flow is not None:
             self._transactions.send_ack(ack, flow)
-
-    def _ack_to_phone(self, ack: Message, token: RouteToken) -> bool:
-        phone = self._whereabouts.phone(token, ack.uri)
-        if phone is not None:
-            self._transactions.send_ack(ack, phone.flow)
-        return phone is not None
-
-    def _bye_to_phone(self, bye: Message, token: RouteToken) -> bool:
-        phone = self._whereabouts.phone(token, bye.uri)
-        if phone is not None:
-            self._transactions.request(bye, phone.flow, _ignore, _ignore)
-        return phone is not None
 
     def _is_too_fast(self, transaction: ServerTransactionHandle) -> bool:
         wait = self._rates.take(transaction.flow, self._clock.monotonic())
@@ -464,10 +383,6 @@ class Relay:
     def _trying(self, transaction: ServerTransactionHandle) -> None:
         if transaction.request.method == "INVITE":
             transaction.respond(respond(transaction.request, 100))
-
-
-def _ignore(_outcome: object) -> None:
-    """The PBX has its answer already."""
 
 
 async def _guarded(work: Coroutine[None, None, None]) -> None:
