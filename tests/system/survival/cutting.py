@@ -158,6 +158,19 @@ class RunEndpoint(WireEndpoint):
     async def start(self, receiver: Any) -> None:
         self.receiver = receiver
 
+    def tell_undelivered(self, _callback: Callable[[bytes, str], None]) -> None:
+        """No datagram comes back undelivered here."""
+
+    # `ports.sip.Gatekeeper` without a guard: everybody may take what he likes.
+
+    def pbx(self, flow: Flow) -> None: ...
+
+    def proven(self, flow: Flow) -> None: ...
+
+    def blame(self, flow: Flow) -> None: ...
+
+    def guessed(self, flow: Flow, *, is_seen: bool) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class SentPush:
