@@ -310,7 +310,7 @@ async def test_guesses_beside_one_that_waits_are_not_looked_at() -> None:
         assert all(one.get("retry-after") for one in asker.responses[seen:])
 
 
-async def test_a_source_that_has_shown_the_password_is_never_slowed() -> None:
+async def test_a_source_that_has_shown_the_password_is_not_slowed_by_what_others_do() -> None:
     world = World()
     async with world.running():
         await world.enrol()
@@ -326,6 +326,25 @@ async def test_a_source_that_has_shown_the_password_is_never_slowed() -> None:
         phone.forget_challenge()
         status, wait = await _guess(world, phone)
         assert (status, wait) == (200, 0)
+
+
+async def test_a_guesser_behind_the_address_of_a_phone_is_slowed_and_the_phone_s_flow_is_not() -> None:
+    world = World()
+    async with world.running():
+        await world.enrol()
+        phone = await world.registered()
+        enemy = world.phone(port=40_000)
+        enemy.password = "wrong"
+        waits = [(await _guess(world, enemy))[1] for _ in range(26)]
+        assert waits[:20] == [0] * 20
+        assert sum(waits[20:]) > 10
+        phone.forget_challenge()
+        assert await _guess(world, phone) == (200, 0)
+        # It moved behind its NAT while the guesser goes on: seconds, and it is in.
+        elsewhere = world.phone(port=40_001)
+        status, wait = await _guess(world, elsewhere)
+        assert status == 200
+        assert wait <= 8.1
 
 
 async def test_our_own_nonces_are_known_again_and_nobody_else_s() -> None:

@@ -17,14 +17,27 @@ def test_the_first_wrong_answers_of_a_source_cost_nothing_and_then_each_costs_mo
     assert waits == [0, 0, 0, 0, 1, 2, 4, 8, 16, 20, 20, 20]
 
 
-def test_who_has_shown_the_password_is_never_slowed_there() -> None:
+def test_who_has_shown_the_password_is_not_slowed_there_by_what_others_do() -> None:
     counts = Guessing()
     counts.succeeded("alice", "192.0.2.1")
     for number in range(100):
         counts.failed("alice", f"198.51.100.{number}", 0.0)
-        counts.failed("alice", "192.0.2.1", 0.0)
     assert counts.delay("alice", "192.0.2.1", 0.0) == 0
     assert counts.delay("alice", "192.0.2.2", 0.0) > 0
+
+
+def test_a_guesser_behind_the_address_of_a_phone_is_slowed_and_the_phone_waits_seconds_at_most() -> None:
+    counts = Guessing()
+    counts.failed("alice", "192.0.2.1", 0.0)
+    counts.succeeded("alice", "192.0.2.1")
+    assert counts.at_once("alice", "192.0.2.2") == 1
+    assert counts.at_once("alice", "192.0.2.1") == guessing.AT_ONCE_OF_KNOWN
+    waits = []
+    for _ in range(guessing.FREE_BY_KNOWN + 6):
+        waits.append(counts.delay("alice", "192.0.2.1", 0.0))
+        counts.failed("alice", "192.0.2.1", 0.0)
+        counts.succeeded("alice", "192.0.2.1")  # the phone refreshes: nobody is forgiven
+    assert waits == [0] * guessing.FREE_BY_KNOWN + [1, 2, 4, 8, 8, 8]
 
 
 def test_many_sources_that_guess_at_one_account_slow_it_for_strangers() -> None:

@@ -63,9 +63,9 @@ class Allowances:
     """Messages a second, and how many may come at once; how long one is shut out, seconds."""
 
     source_rate: float = 100.0
-    source_burst: float = 1_000.0
+    source_burst: float = 250.0
     strangers_rate: float = 1_000.0
-    strangers_burst: float = 4_000.0
+    strangers_burst: float = 500.0
     phone_rate: float = 20.0
     phone_burst: float = 200.0
     pbx_rate: float = 10_000.0

@@ -130,7 +130,7 @@ class LimitOptions:
     source_rate: float = _option(
         100.0, "Messages a second of one source, of what is unproven; connections count."
     )
-    source_burst: int = _option(1_000, "…and how many may come at once.")
+    source_burst: int = _option(250, "…and how many may come at once.")
     strangers_rate: float = _option(
         1_000.0, "Messages a second of all sources together at which no phone has ever proved itself."
     )

@@ -14,7 +14,9 @@ _SHARE_OF_FILES = 0.4
 """Of the file descriptors that this process may have, so many may be SIP connections."""
 
 _LEAST = 16
-_BURST_S = 2.0
+_PBX_BURST_S = 2.0
+_STRANGERS_BURST_S = 0.5
+"""So much of strangers may come at once: others' datagrams must not be lost while it is worked off."""
 
 
 def stream_limits(options: Options) -> StreamLimits:
@@ -43,11 +45,11 @@ def gate(options: Options) -> Gate:
         source_rate=limits.source_rate,
         source_burst=float(limits.source_burst),
         strangers_rate=limits.strangers_rate,
-        strangers_burst=max(limits.source_burst, _BURST_S * limits.strangers_rate),
+        strangers_burst=max(1.0, _STRANGERS_BURST_S * limits.strangers_rate),
         phone_rate=limits.phone_rate,
         phone_burst=float(limits.phone_burst),
         pbx_rate=limits.pbx_rate,
-        pbx_burst=max(1.0, _BURST_S * limits.pbx_rate),
+        pbx_burst=max(1.0, _PBX_BURST_S * limits.pbx_rate),
         ban_s=limits.ban / 1000,
     )
     return Gate(allowances, networks_in((*limits.trusted, *options.sip.call_sources)))

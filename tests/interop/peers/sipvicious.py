@@ -1,4 +1,4 @@
-"""SIPVicious, the scanner that every SIP server on the internet meets: it maps, it guesses numbers, passwords."""
+"""SIPVicious, the scanner that every SIP server on the internet meets: of servers, numbers, passwords."""
 
 from __future__ import annotations
 

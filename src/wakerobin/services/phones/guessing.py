@@ -1,7 +1,7 @@
 """What makes guessing passwords slow: wrong answers are counted, and each further answer waits longer.
 
-A source that has shown the password of an account is never slowed there, whatever others do. Pure; times
-are seconds of one clock.
+A source that has shown the password of an account is not slowed there by what others do, and little by what
+it does itself: a guesser may sit behind the same address. Pure; times are seconds of one clock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,13 @@ FREE_BY_PAIR = 4
 FREE_BY_ACCOUNT = 20
 FREE_BY_SOURCE = 50
 """Many phones may share an address, and one of them may be set up wrongly for days."""
+
+FREE_BY_KNOWN = 20
+"""Of a source that has shown the password."""
+
+LONGEST_WAIT_OF_KNOWN_S = 8.0
+AT_ONCE_OF_KNOWN = 4
+"""Answers of such a source that may wait at a time: its phone is not to be kept out by one that guesses."""
 
 LONGEST_WAIT_S = 20.0
 """Shorter than timer F: whoever asked is still there."""
@@ -38,13 +45,18 @@ class Guessing:
     def delay(self, account: str, source: str, now: float) -> float:
         """Return how many seconds an answer has to wait before it is looked at."""
         if (account, source) in self._known:
-            return 0.0
+            wait = self._wait((account, source), FREE_BY_KNOWN, now)
+            return min(wait, LONGEST_WAIT_OF_KNOWN_S)
         waits = (
             self._wait((account, source), FREE_BY_PAIR, now),
             self._wait((account, ""), FREE_BY_ACCOUNT, now),
             self._wait(("", source), FREE_BY_SOURCE, now),
         )
         return max(waits)
+
+    def at_once(self, account: str, source: str) -> int:
+        """Return how many answers may wait at a time; what comes beside them is not looked at."""
+        return AT_ONCE_OF_KNOWN if (account, source) in self._known else 1
 
     def failed(self, account: str, source: str, now: float) -> None:
         """Count a wrong answer."""
@@ -56,8 +68,10 @@ class Guessing:
 
     def succeeded(self, account: str, source: str) -> None:
         """Remember that this source knows the password."""
-        self._failures.pop((account, source), None)
-        self._known.pop((account, source), None)
+        if (account, source) in self._known:
+            del self._known[account, source]
+        else:  # only once: a guesser beside a phone is not to be forgiven at each refresh of it
+            self._failures.pop((account, source), None)
         _keep_below(self._known, MOST_REMEMBERED)
         self._known[account, source] = None
 

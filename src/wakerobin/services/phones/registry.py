@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ class Phones:
         self._uses = Uses(lives, clock, timers)
         self._doorkeeper = doorkeeper
         self._guessing = Guessing()
-        self._postponed: set[tuple[str, str]] = set()
+        self._postponed: Counter[tuple[str, str]] = Counter()
         self._options = options
         self._on_flow = on_flow
         self._gate = gate
@@ -117,14 +118,14 @@ class Phones:
             return
         pair = (named, transaction.flow.remote[0])
         wait = self._guessing.delay(*pair, self._clock.monotonic()) if answers_in(request) else 0.0
-        if not wait:
+        if not wait or self._is_home(transaction.flow, named):
             self._judge(transaction, named, wishes)
-        elif pair in self._postponed:
+        elif self._postponed[pair] >= self._guessing.at_once(*pair):
             self._note_guess(transaction, named)
             headers = [("Retry-After", str(int(wait) + 1))]
             self._answer(transaction, answer(request, 503, "Too many wrong passwords", headers))
         else:
-            self._postponed.add(pair)
+            self._postponed[pair] += 1
             when = self._clock.monotonic() + wait
             self._timers.call_at(when, lambda: self._judge_late(transaction, pair, wishes))
 
@@ -140,8 +141,16 @@ class Phones:
     def _judge_late(
         self, transaction: ServerTransactionHandle, pair: tuple[str, str], wishes: list[_Wish]
     ) -> None:
-        self._postponed.discard(pair)
+        self._postponed[pair] -= 1
+        if not self._postponed[pair]:
+            del self._postponed[pair]
         self._judge(transaction, pair[0], wishes)
+
+    def _is_home(self, flow: Flow, named: str) -> bool:
+        """Whether a phone of this AOR is registered over this very flow: nothing is left to guess there."""
+        ids = [phone.account_id for phone in self.of_flow(flow)]
+        accounts = self._store.read(lambda tx: [tx.accounts.get(one) for one in ids])
+        return any(account is not None and account.aor == named for account in accounts)
 
     def _judge(self, transaction: ServerTransactionHandle, named: str, wishes: list[_Wish]) -> None:
         request, host = transaction.request, transaction.flow.remote[0]
