@@ -87,6 +87,9 @@ class Transfer:
     pbx: str
     by_phone: bool
     """The woken phone sends its caller there; else it is sent there."""
+    attended: bool = False
+    """It first talks to the third, which then takes the new call for that one (RFC 3891); if it is the woken
+    phone that stays, it is the third."""
 
     @property
     def cell(self) -> Cell:
@@ -94,9 +97,17 @@ class Transfer:
         return Cell(self.client, self.pbx, "wss" if self.client in BROWSERS else "tcp", "udp")
 
     @property
+    def called_by(self) -> str:
+        """The client and the transport of the others, who have to know Replaces in an attended transfer."""
+        others = self.cell.called_by
+        return "pjsua2, UDP" if self.attended and others.startswith("baresip") else others
+
+    @property
     def user(self) -> str:
         """The account of the woken phone."""
         client = self.client.replace(".", "").lower()
+        if self.attended:
+            return f"{client}-{'joins' if self.by_phone else 'is-joined'}"
         return f"{client}-{'sends' if self.by_phone else 'is-sent'}"
 
     @property
@@ -113,4 +124,10 @@ TRANSFERS_AT_KAMAILIO = tuple(
 )
 # Asterisk takes a REFER for itself, and the other party sees no more of it than a new voice.
 TRANSFERS_AT_ASTERISK = tuple(Transfer(client, "Asterisk", by_phone=True) for client in CLIENTS)
-TRANSFERS = TRANSFERS_AT_KAMAILIO + TRANSFERS_AT_ASTERISK
+# baresip 1.0 knows no Replaces; Asterisk would connect the two itself.
+ATTENDED = tuple(
+    Transfer(client, "Kamailio", by_phone, attended=True)
+    for client in ("linphone", "pjsua2", "JsSIP")
+    for by_phone in (True, False)
+)
+TRANSFERS = TRANSFERS_AT_KAMAILIO + TRANSFERS_AT_ASTERISK + ATTENDED

@@ -7,6 +7,7 @@ import asyncio
 from tests.interop.matrix.cells import Cell, Transfer
 from tests.interop.matrix.stage import Stage
 from tests.interop.peers.lab import Lab
+from tests.interop.peers.network import until
 from tests.interop.peers.softphone import Softphone
 from tests.interop.peers.wire import Message
 
@@ -85,8 +86,8 @@ async def transferred(stage: Stage, lab: Lab, transfer: Transfer) -> None:
     cell, user = transfer.cell, transfer.user
     one = await stage.enrol(cell, user)
     phone = stage.phone(lab, cell, user)
-    caller = await stage.caller(lab, cell, f"caller-of-{user}")
-    third = await stage.caller(lab, cell, transfer.third)
+    caller = await stage.other(lab, transfer.called_by, f"caller-of-{user}")
+    third = await stage.other(lab, transfer.called_by, transfer.third)
     await caller.dial(f"sip:{user}@pbx.test")
     await stage.pns.wait_push(one.call_token)
     await phone.wake()
@@ -102,3 +103,39 @@ async def transferred(stage: Stage, lab: Lab, transfer: Transfer) -> None:
     assert user in invite.header("From") or f"caller-of-{user}" in invite.header("From")
     await third.hang_up()
     await third.wait_idle()
+
+
+async def joined(stage: Stage, lab: Lab, transfer: Transfer) -> None:
+    """Somebody in two calls joins the other two: the woken phone itself, or its caller."""
+    cell, user = transfer.cell, transfer.user
+    one = await stage.enrol(cell, user)
+    phone = stage.phone(lab, cell, user)
+    caller = await stage.other(lab, transfer.called_by, f"caller-of-{user}")
+    third = await stage.other(lab, transfer.called_by, transfer.third)
+    if not transfer.by_phone:
+        await caller.dial(f"sip:{transfer.third}@pbx.test")
+        await third.wait_ringing()
+        await third.answer()
+        await caller.wait_established()
+        await caller.hold()
+    await caller.dial(f"sip:{user}@pbx.test")
+    await stage.pns.wait_push(one.call_token)
+    await phone.wake()
+    await _answered(phone, caller)
+    if transfer.by_phone:
+        await phone.hold()
+        await phone.dial(f"sip:{transfer.third}@pbx.test")
+        await third.wait_ringing()
+        await third.answer()
+        await third.wait_message("ACK")
+        await phone.wait_established()
+
+    joins, stays = (phone, third) if transfer.by_phone else (caller, phone)
+    await joins.join()
+    invite = await stays.wait_message("INVITE", count=2)
+    first = await stays.wait_message("INVITE")
+    assert invite.header("Replaces").partition(";")[0] == first.call_id
+    await until(
+        lambda: any(one.status == 200 and one.call_id == invite.call_id for one in stays.messages()),
+        what=f"{stays.name} takes the new call for the old one",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 
 from tests.interop.matrix.cells import CELLS, CLIENTS, PBXS, TRANSFERS, Cell, Transfer
@@ -41,11 +42,14 @@ def _calls(found: Results) -> str:
 
 
 def _transfers(found: Results) -> str:
-    lines = ["| client | PBX | sends its caller elsewhere | is sent elsewhere |", "|---|---|---|---|"]
-    by_place = {(one.client, one.pbx, one.by_phone): found(one) for one in TRANSFERS}
+    lines = [
+        "| client | PBX | sends its caller elsewhere | is sent elsewhere | joins its two calls | is joined |",
+        "|---|---|---|---|---|---|",
+    ]
+    by_place = {(one.client, one.pbx, one.attended, one.by_phone): found(one) for one in TRANSFERS}
     for client, pbx in dict.fromkeys((one.client, one.pbx) for one in TRANSFERS):
-        results = [by_place.get((client, pbx, by_phone), "–") for by_phone in (True, False)]
-        lines.append(_line([client, pbx, *results]))
+        kinds = product((False, True), (True, False))
+        lines.append(_line([client, pbx, *(by_place.get((client, pbx, *kind), "–") for kind in kinds)]))
     return "\n".join(lines)
 
 

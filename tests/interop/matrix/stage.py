@@ -68,10 +68,14 @@ class Stage:
         account = Account(user or cell.user, cell.phone, outbound)
         return a_phone(lab, cell.client, account, self.certificate, pn=_PN.format(f"token-of-{account.user}"))
 
-    async def caller(self, lab: Lab, cell: Cell, user: str = "") -> Softphone:
-        """A client as that which calls the phone of a cell: at the PBX itself, and registered there."""
-        client, transport = cell.called_by.lower().split(", ")
-        account = Account(user or cell.caller, transport, _place(self.pbxs[cell.digest], transport))
+    async def caller(self, lab: Lab, cell: Cell) -> Softphone:
+        """Who calls the phone of a cell: at the PBX itself, and registered there."""
+        return await self.other(lab, cell.called_by, cell.caller, cell.digest)
+
+    async def other(self, lab: Lab, kind: str, user: str, digest: str = "MD5") -> Softphone:
+        """A client of a kind, such as `baresip, UDP`, at the PBX itself, and registered there."""
+        client, transport = kind.lower().split(", ")
+        account = Account(user, transport, _place(self.pbxs[digest], transport))
         phone = a_phone(lab, client, account, self.certificate)
         await phone.wake()
         await phone.wait_registered()

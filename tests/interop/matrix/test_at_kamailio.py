@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop.matrix.cells import AT_KAMAILIO, TRANSFERS_AT_KAMAILIO, Cell, Transfer
-from tests.interop.matrix.journey import refused, transferred, travel
+from tests.interop.matrix.cells import AT_KAMAILIO, ATTENDED, TRANSFERS_AT_KAMAILIO, Cell, Transfer
+from tests.interop.matrix.journey import joined, refused, transferred, travel
 from tests.interop.matrix.stage import Stage
 from tests.interop.peers.lab import Lab
 
@@ -29,3 +29,8 @@ async def test_a_phone_that_knows_no_sha256_gives_up_by_itself(stage: Stage, lab
 @pytest.mark.parametrize("transfer", TRANSFERS_AT_KAMAILIO, ids=str)
 async def test_one_party_sends_the_other_to_a_third(stage: Stage, lab: Lab, transfer: Transfer) -> None:
     await transferred(stage, lab, transfer)
+
+
+@pytest.mark.parametrize("transfer", ATTENDED, ids=str)
+async def test_one_party_of_two_calls_joins_the_others(stage: Stage, lab: Lab, transfer: Transfer) -> None:
+    await joined(stage, lab, transfer)

@@ -42,8 +42,14 @@ function follow(session, isIncoming) {
     tell("referred");
     accept((made) => follow(made, false), media());
   });
-  session.on("replaces", ({ accept }) => accept((made) => tell("replaced", { id: made.id })));
+  session.on("replaces", ({ accept }) => accept((made) => setImmediate(() => made.answer(media()))));
 }
+
+const watched = () => ({
+  accepted: () => tell("transferred"),
+  failed: ({ cause }) => tell("error", { command: "transfer", text: cause }),
+  requestFailed: ({ cause }) => tell("error", { command: "transfer", text: cause }),
+});
 
 agent.start();
 obey({
@@ -53,12 +59,7 @@ obey({
   hangup: () => latest().terminate(),
   hold: () => latest().hold({}, () => tell("held")),
   resume: () => latest().unhold({}, () => tell("resumed")),
-  transfer: (to) => latest().refer(to, {
-    eventHandlers: {
-      accepted: () => tell("transferred"),
-      failed: ({ cause }) => tell("error", { command: "transfer", text: cause }),
-      requestFailed: ({ cause }) => tell("error", { command: "transfer", text: cause }),
-    },
-  }),
+  transfer: (to) => latest().refer(to, { eventHandlers: watched() }),
+  join: () => calls.at(-2).refer(latest().remote_identity.uri, { replaces: latest(), eventHandlers: watched() }),
   quit: () => agent.stop(),
 });

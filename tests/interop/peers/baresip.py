@@ -203,6 +203,10 @@ class Baresip:
         await self.command("transfer", uri)
         await until(self._has_arrived, what=f"transfer by {self.name}")
 
+    async def join(self) -> None:
+        """It cannot: this version knows no Replaces."""
+        raise NotImplementedError
+
     def _has_arrived(self) -> bool:
         bodies = [m.body for m in self.messages() if not m.sent and m.start_line.startswith("NOTIFY ")]
         return any(body.startswith("SIP/2.0 2") for body in bodies)

@@ -136,6 +136,7 @@ class Phone(pj.Account):  # type: ignore[misc]  # all of pjsua2 is untyped
             "hangup": lambda: self.calls[-1].hangup(_parameters(0)),
             "hold": lambda: self.change(hold=True),
             "resume": lambda: self.change(hold=False),
+            "join": lambda: self.calls[-2].xferReplaces(self.calls[-1], pj.CallOpParam(True)),
             "transfer": lambda: self.calls[-1].xfer(word, pj.CallOpParam(True)),
         }
         try:

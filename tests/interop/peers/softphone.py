@@ -67,6 +67,10 @@ class Softphone(Peer, Protocol):
         """Send the other party elsewhere by REFER; return when it got there."""
         ...
 
+    async def join(self) -> None:
+        """Join the other parties of its two calls by REFER with Replaces; return when that is done."""
+        ...
+
     async def hang_up(self) -> None:
         """End the call."""
         ...
@@ -200,6 +204,11 @@ class ScriptedPhone:
     async def transfer(self, uri: str) -> None:
         """Send the other party elsewhere by REFER; return when it got there."""
         self.program.say(f"transfer {uri}")
+        await self.wait_told("transferred")
+
+    async def join(self) -> None:
+        """Join the other parties of its two calls; return when that is done."""
+        self.program.say("join")
         await self.wait_told("transferred")
 
     async def hang_up(self) -> None:
