@@ -9,7 +9,7 @@ import pytest
 from tests.system.fleet.world import DAY, HOUR, MINUTE, SECOND, World, world
 from wakerobin.core.values import BindingState, Flow, Transport
 from wakerobin.ports.store import CallRecord, Transaction
-from wakerobin.services.fleet import refreshing
+from wakerobin.services.fleet import recovering
 
 USERS = [f"user{number}" for number in range(40)]
 
@@ -85,7 +85,7 @@ def told(w: World) -> list[str]:
 async def test_who_was_called_in_the_last_day_is_back_first_the_last_called_before_all(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshing, "_SLICE", at_once)
+    monkeypatch.setattr(recovering, "_SLICE", at_once)
     w = world(*USERS[:10], unproven_rate=1000.0, register_rate=2.0, register_burst=1, pbx_connections=1)
     async with w.running():
         await bound_by_tcp(w, USERS[:10])

@@ -201,7 +201,7 @@ class Fleet:
                 self._note_call(account_id, at)
             after = page[-1].id
             await asyncio.sleep(0)
-        self._refreshing.recover(lost)
+        self._refreshing.recovering.bring_back(lost)
         await self._refreshing.alarms.start(self._registrar_of)
 
     def _take_up(self, accounts: Sequence[KeptAccount], past: rhythm.Rhythm) -> list[int]:

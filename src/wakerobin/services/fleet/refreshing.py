@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,7 +25,6 @@ from wakerobin.core.binding import (
     found,
     look_in_s,
     lost,
-    recovery_order,
     refresh_in_s,
     troubled,
 )
@@ -37,6 +36,7 @@ from wakerobin.services.fleet.alarms import PbxAlarms
 from wakerobin.services.fleet.cycle import Cycles, Ending, Errand
 from wakerobin.services.fleet.hops import Hops
 from wakerobin.services.fleet.keep_alive import KeepAlives
+from wakerobin.services.fleet.recovering import Recovering
 from wakerobin.services.fleet.registrars import Registrars
 from wakerobin.services.fleet.rhythm import key
 from wakerobin.services.fleet.schedule import NEVER, Roster
@@ -47,9 +47,6 @@ from wakerobin.services.lives import Failure
 _STORE_RETRY_S = 30.0
 _MAKE_WAY_AGAIN_S = 10.0
 _MOST_LEFTOVERS = 4
-_SLICE = 2_000
-_LATELY_S = 86_400.0
-"""A call in the last day: this phone is missed first."""
 
 T = TypeVar("T")
 
@@ -67,6 +64,7 @@ class Refreshing:
         self.service_routes: dict[int, tuple[str, ...]] = {}
         self.hops = Hops(roster)
         self.keep_alives = KeepAlives(around, self.hops, cycles.addresses)
+        self.recovering = Recovering(around, roster, self.hops, self.troubles, self.bind_now)
         self.agenda = Agenda(roster, around.clock, around.timers, self.ask)
         self.on_idle: Callable[[int], None] = lambda _account_id: None
         """Called with an account when no conversation of it is under way any more."""
@@ -118,37 +116,9 @@ class Refreshing:
             self.bind_now(row)
         return done
 
-    def recover(self, rows: Iterable[int]) -> None:
-        """Bind rows again that have lost their binding together: first those that were called lately."""
-        lately = int(self._around.wall_s() - _LATELY_S) // 60
-        order = recovery_order(rows, self._roster.called, lately)
-        self._recover_some(order[:_SLICE])
-        if len(order) > _SLICE:
-            self._around.start(self._recover_rest(order))
-
-    async def _recover_rest(self, order: list[int]) -> None:
-        """Leave the loop to others between slices: a hundred thousand may be lost at once."""
-        for first in range(_SLICE, len(order), _SLICE):
-            await asyncio.sleep(0)
-            self._recover_some(order[first : first + _SLICE])
-
-    def _recover_some(self, rows: list[int]) -> None:
-        for row in rows:
-            account_id = self._roster.account[row]  # 0 where it has ended meanwhile
-            if account_id and not self._is_refused(account_id):
-                self.bind_now(row, Urgency.RECOVERY)
-
-    def _is_refused(self, account_id: int) -> bool:
-        """Whether asking again before its time would look like guessing, which PBXs ban us for."""
-        trouble = self.troubles.get(account_id)
-        return trouble is not None and trouble.state is not BindingState.UNREACHABLE
-
     def lost_flow(self, flow: Flow) -> None:
         """Take the news that a connection is no more: who was bound over it is bound no longer."""
-        rows = self.hops.cut(flow)
-        for row in rows:
-            self._roster.bound_until[row] = min(self._roster.bound_until[row], self.agenda.now())
-        self.recover(rows)
+        self.recovering.lost(flow, self.agenda.now())
 
     def adopt(self, account: Account, ending: Ending, outcome: Bound) -> None:
         """Go on with a binding that the trial of its credentials has made."""
@@ -240,7 +210,7 @@ class Refreshing:
         self._roster.cseq[row] = ending.cseq
         outcome = ending.outcome
         if errand.urgency is Urgency.RECOVERY:
-            self._learn_pace(errand, ending)
+            self.recovering.learn_pace(errand, ending)
         if isinstance(outcome, Bound):
             if self._is_seen_elsewhere(ending, outcome):
                 # The old Contact goes first: some PBXs allow one, others make one of both (rewrite).
@@ -258,14 +228,6 @@ class Refreshing:
         else:
             self._failed(row, errand, ending)
         self._idle(row)
-
-    def _learn_pace(self, errand: Errand, ending: Ending) -> None:
-        """Find out how fast this PBX can take back those that it has lost."""
-        now_s, pace = self._around.clock.monotonic(), errand.registrar.queue.recovery
-        if isinstance(ending.outcome, ComeLater | Unreachable):
-            pace.overloaded(now_s)
-        else:
-            pace.answered(now_s, now_s - ending.started_s)
 
     def _is_seen_elsewhere(self, ending: Ending, outcome: Bound) -> bool:
         now_s = self._around.clock.monotonic()
@@ -319,7 +281,9 @@ class Refreshing:
         self._recovered(account)
         self._learn_realm(account, outcome)
         if back := registrar.take_unreachable():
-            self.recover(other for other in back if other != row and self._roster.due[other] != NEVER)
+            self.recovering.bring_back(
+                other for other in back if other != row and self._roster.due[other] != NEVER
+            )
 
     def _put_look(self, row: int, account_id: int) -> None:
         """Let the binding be looked at before its refresh, if the time for that has come."""
