@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tests.system.asking import request
 from tests.system.calls_world import APP, DOMAIN, World
 from wakerobin.core.guests import Guest, Offer
 from wakerobin.core.sip.message import Message
@@ -12,6 +13,7 @@ from wakerobin.core.values import Provider
 from wakerobin.services import story
 from wakerobin.services.guests import Sponsor
 from wakerobin.testing.phone import FakePhone
+from wakerobin.testing.wire import WireEndpoint
 
 INSTANCE = "urn:uuid:0a1b2c3d-0000-4000-8000-00000000000a"
 PROJECT = "phone-12345"
@@ -66,3 +68,24 @@ def reference(response: Message) -> str:
 def told(world: World, guest: Guest) -> list[str]:
     """Return what is told of a guest, in order."""
     return [row.event for row in world.store.read(lambda tx: tx.stories.of(story.of_guest(guest.number)))]
+
+
+def asleep(world: World, phone: FakePhone) -> None:
+    """Let its app be suspended: nothing reaches it, and nobody is told so."""
+    world.move(phone, "203.0.113.250")
+
+
+def killed(world: World, phone: FakePhone) -> None:
+    """Let its app be killed: its connection is closed, which we are told."""
+    assert isinstance(phone.endpoint, WireEndpoint)
+    phone.endpoint.cut_all()
+    world.move(phone, "203.0.113.250")
+
+
+def to_guest(world: World, method: str, *headers: tuple[str, str]) -> Message:
+    """Return a request of the PBX to its only contact, by our Path."""
+    (contact,) = world.pbx.contacts("alice")
+    asked = request(method, contact.uri, *headers, to=f"sip:alice@{DOMAIN}")
+    for route in contact.path:
+        asked.add("Route", route)
+    return asked

@@ -14,8 +14,10 @@ from tests.system.guests_world import (
     arrived,
     capabilities,
     guest_phone,
+    killed,
     sponsored,
     stored,
+    to_guest,
 )
 from wakerobin.core.pushes import Rejected
 from wakerobin.core.sip.header import NameAddr
@@ -24,23 +26,6 @@ from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Flow, Transport
 from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.testing.phone import FakePhone
-from wakerobin.testing.wire import WireEndpoint
-
-
-def to_guest(world: World, method: str, *headers: tuple[str, str]) -> Message:
-    """Return a request of the PBX to its only contact, by our Path."""
-    (contact,) = world.pbx.contacts("alice")
-    asked = request(method, contact.uri, *headers, to=f"sip:alice@{DOMAIN}")
-    for route in contact.path:
-        asked.add("Route", route)
-    return asked
-
-
-def killed(world: World, phone: FakePhone) -> None:
-    """Let its app be killed: its connection is closed, which we are told."""
-    assert isinstance(phone.endpoint, WireEndpoint)
-    phone.endpoint.cut_all()
-    world.move(phone, "203.0.113.250")
 
 
 def answering(phone: FakePhone, status: int) -> None:

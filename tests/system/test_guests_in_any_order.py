@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.system.asking import at_pbx
 from tests.system.calls_world import MINUTE, SECOND, World
-from tests.system.guests_world import arrived, sponsored
-from tests.system.test_guests_called import to_guest
+from tests.system.guests_world import arrived, sponsored, to_guest
 from wakerobin.core.pushes import Accepted, Outcome, Rejected, TargetGone, Unavailable
 from wakerobin.core.values import Transport
 from wakerobin.testing.phone import FakePhone
