@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.system.fleet.world import DAY, HOUR, MINUTE, SECOND, World, world
+from tests.system.fleet.world import HOUR, MINUTE, SECOND, World, world
 from wakerobin.core.values import BindingState, Flow, Transport
 from wakerobin.ports.store import CallRecord, Transaction
 from wakerobin.services.fleet import recovering
@@ -86,12 +86,13 @@ async def test_who_was_called_in_the_last_day_is_back_first_the_last_called_befo
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovering, "_SLICE", at_once)
+    monkeypatch.setattr(recovering, "_LATELY_S", 1_200.0)  # a short day
     w = world(*USERS[:10], unproven_rate=1000.0, register_rate=2.0, register_burst=1, pbx_connections=1)
     async with w.running():
         await bound_by_tcp(w, USERS[:10])
         called = ["user8", "user7", "user2", "user3"]
         w.fleet.called(w.account("user5").id)
-        await w.run_for(DAY + 2 * MINUTE)
+        await w.run_for(22 * MINUTE)
         for user in called:
             w.fleet.called(w.account(user).id)
             await w.run_for(MINUTE)
