@@ -132,3 +132,16 @@ def test_a_dialog_of_an_earlier_run_says_where_its_phone_was_and_one_of_this_run
     assert now.former_way(pair(before.pair(phone(transport=Transport.TCP), PBX_SIDE)), 3) is None
     moved = SipUri.parse(str(made[1]).partition(";at=")[0] + ";at=127.0.0.1:5060")
     assert now.former_way([moved], 3) is None
+
+
+def test_a_token_that_was_known_is_judged_anew_after_a_renewal_of_the_keys() -> None:
+    keys = TokenKeys(b"a key of sixteen octets")
+    made = RecordRoutes(keys, is_listener)
+    pbx, _ = pair(made.pair(phone(), PBX_SIDE))
+    number = made.installation_number(phone(registration=0))
+    assert made.read(pbx) is not None
+    keys.renew(b"the key of the next month", (keys.current,))
+    assert made.read(pbx) is not None
+    keys.renew(b"the key of the next month", ())
+    assert made.read(pbx) is None
+    assert made.installation_number(phone(registration=0)) == number

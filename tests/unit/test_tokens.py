@@ -17,9 +17,11 @@ from wakerobin.core.tokens import (
     Side,
     TokenKeys,
     branch,
+    is_purr,
     read,
     read_branch,
     read_way,
+    seal_purr,
     seal_way,
     sign,
 )
@@ -395,3 +397,44 @@ def test_a_way_comes_back_as_it_was_and_is_short(run: bytes, account: int, host:
 @given(st.text(max_size=60) | st.text(ALPHABET, max_size=60))
 def test_whatever_is_no_way_of_ours_is_none(text: str) -> None:
     assert read_way(text, KEYS, 1) is None
+
+
+# -- references of phones that never enrolled ---------------------------------------------------------
+
+
+@given(SMALL_IDS, st.binary(min_size=8, max_size=8), st.binary(min_size=8, max_size=8))
+def test_a_reference_is_known_for_its_phone_and_says_nothing_of_it(guest: int, a: bytes, b: bytes) -> None:
+    made = seal_purr(KEYS, guest, a)
+    assert is_purr(made, KEYS, guest)
+    assert not is_purr(made, KEYS, guest + 1)
+    assert not is_purr(made, TokenKeys(OTHER), guest)
+    assert (seal_purr(KEYS, guest, b) == made) == (a == b)
+    other = seal_purr(KEYS, guest + 1, a)
+    assert len(other) == len(made) <= 32
+
+
+@pytest.mark.parametrize("text", ["", "x", "made-up-by-somebody", "A" * 200, "ä" * 20])
+def test_what_we_did_not_make_is_no_reference(text: str) -> None:
+    assert not is_purr(text, KEYS, 5)
+
+
+# -- renewal ------------------------------------------------------------------------------------------
+
+
+def test_renewed_keys_sign_anew_and_understand_what_they_are_told_to() -> None:
+    keys, route = TokenKeys(OLD), RouteToken(Side.PHONE, 5, installation=6)
+    before = sign(route, keys)
+    keys.renew(NEW, (OLD,))
+    assert read(before, keys) == route
+    assert sign(route, keys) == sign(route, TokenKeys(NEW)) != before
+    assert (keys.lasting, keys.generation) == (OLD, 1)
+    keys.renew(NEW, ())
+    assert read(before, keys) is None
+
+
+def test_a_renewal_with_an_unusable_key_changes_nothing() -> None:
+    keys = TokenKeys(OLD)
+    with pytest.raises(ValueError, match="16 to 64 octets"):
+        keys.renew(b"short", (OLD,))
+    assert (keys.current, keys.generation) == (OLD, 0)
+    assert read(sign(RouteToken(Side.PBX, 1, flow=2), keys), keys) is not None

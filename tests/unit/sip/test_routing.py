@@ -10,6 +10,7 @@ from wakerobin.core.sip.routing import (
     forwarded,
     next_hop,
     put_routes,
+    record_again,
     record_routes,
     take_own_routes,
 )
@@ -114,3 +115,11 @@ def test_towards_a_strict_router_the_target_travels_last() -> None:
 def test_a_next_hop_that_nobody_can_read_is_refused(route: str) -> None:
     with pytest.raises(SipSyntaxError):
         next_hop(request(route))
+
+
+def test_the_routes_of_a_dialog_are_recorded_again_in_the_order_of_the_other_side() -> None:
+    message = request()
+    ours = [SipUri.parse(f"sip:{one};lr") for one in ("one@a", "here.example", "two@b")]
+    record_again(message, ours)
+    # The last that the sender passed is the first that the receiver will pass; a listener is no way back.
+    assert message.values("record-route") == ["<sip:two@b;lr>", "<sip:one@a;lr>"]
