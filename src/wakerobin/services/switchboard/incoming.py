@@ -16,7 +16,6 @@ from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, put_routes, record_routes
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Flow, PhoneFlow, Transport
-from wakerobin.services.callers import caller_of as caller_of
 
 _VIDEO = re.compile(rb"^m=video +([1-9]\d*) ", re.MULTILINE)
 

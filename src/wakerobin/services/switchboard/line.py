@@ -32,14 +32,10 @@ from wakerobin.core.values import Account, Flow, PhoneFlow, Provider
 from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import CallRecord, HeldCall, StoryRow
+from wakerobin.services.callers import caller_of
 from wakerobin.services.switchboard.aftermath import Aftermath, Missed
 from wakerobin.services.switchboard.exchange import Exchange
-from wakerobin.services.switchboard.incoming import (
-    caller_of,
-    flow_to_json,
-    for_phone,
-    with_loop_mark,
-)
+from wakerobin.services.switchboard.incoming import flow_to_json, for_phone, with_loop_mark
 from wakerobin.services.switchboard.wake import Wakeable
 
 LARGE = 1_300
