@@ -31,12 +31,12 @@ from wakerobin.ports.clock import Timer
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import StoryRow, Transaction
 from wakerobin.services import story
+from wakerobin.services.callers import caller_of
 from wakerobin.services.guests.around import Around
 from wakerobin.services.guests.waking import Settled, Waking, public_name
 from wakerobin.services.relay.leg import loop_marked_branch
 from wakerobin.services.relay.outgoing import DIALOG_FORMING
 from wakerobin.services.switchboard.incoming import (
-    caller_of,
     has_video,
     leads_somewhere,
     registration_call_id,
