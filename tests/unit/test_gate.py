@@ -73,6 +73,18 @@ def test_what_strangers_use_up_over_udp_is_not_what_connections_use() -> None:
     assert one.connection(STRANGER[0], gate.CONNECTION, 0.0) is None
 
 
+def test_while_more_comes_than_is_read_strangers_get_a_tenth_and_others_what_they_had() -> None:
+    one = Gate(SMALL)
+    one.pbx(PBX[0], 0.0)
+    one.proven(tcp((PHONE[0], 50_000)), 0.0)
+    one.pressed(0.0)
+    assert sum(taken(one, (f"198.18.{n >> 8}.{n & 255}", 5060), 1) for n in range(2_000)) == 50
+    assert taken(one, PHONE, 1_000) == 100
+    assert taken(one, PBX, 5_000) == 2_000
+    assert sum(taken(one, (f"198.19.0.{n}", 5060), 1, now=1.0) for n in range(200)) == 50
+    assert one.connection("198.18.9.9", gate.CONNECTION, 0.1) is None
+
+
 def test_a_flow_that_has_proved_itself_has_its_own_allowance_whatever_its_neighbours_do() -> None:
     one = Gate(SMALL)
     one.proven(udp(PHONE), 0.0)

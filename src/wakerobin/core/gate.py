@@ -27,6 +27,10 @@ CONNECTION = 2.0
 HANDSHAKE = 8.0
 """A TLS handshake takes about a millisecond of a core, a refused REGISTER an eighth of that."""
 
+PRESSED_S = 0.5
+PRESSED_COST = 10.0
+"""Of a stranger's message while more comes than is read: to drop it takes a fiftieth of an answer's time."""
+
 FAULT = 1.0
 GUESS = 5.0
 FAULTS_AT_ONCE = 100.0
@@ -114,6 +118,7 @@ class Gate:
         # By address and port for UDP, by the number of the connection for streams.
         self._phones: dict[tuple[str, int] | int, TokenBucket] = {}
         self._known: dict[str, None] = {}
+        self._pressed_until = 0.0
         self._by_udp, self._by_stream = (
             _Strangers(TokenBucket(allowances.strangers_rate, allowances.strangers_burst)) for _ in range(2)
         )
@@ -174,6 +179,10 @@ class Gate:
             return None
         return self._stranger(self._by_udp, remote[0], MESSAGE, now)
 
+    def pressed(self, now: float) -> None:
+        """More datagrams come than are read: for a while strangers get a tenth of their share."""
+        self._pressed_until = now + PRESSED_S
+
     def connection(self, address: str, cost: float, now: float) -> Shed | None:
         """Return why a connection is to be closed at once, or None."""
         if self.is_pbx(address, now):
@@ -225,8 +234,11 @@ class Gate:
             return Shed.BANNED
         if one.bucket.take(now, cost):
             return Shed.SOURCE
-        if source not in self._known and strangers.together.take(now, cost):
-            return Shed.STRANGERS
+        if source not in self._known:
+            if strangers is self._by_udp and now < self._pressed_until:
+                cost *= PRESSED_COST
+            if strangers.together.take(now, cost):
+                return Shed.STRANGERS
         return None
 
     def _entry(self, strangers: _Strangers, source: str, now: float) -> _Stranger:

@@ -162,7 +162,7 @@ class Endpoint:
         def undelivered(quoted: bytes, remote: tuple[str, int], reason: str) -> None:
             self._inbound.undelivered(quoted, reason)
 
-        udp = UdpSocket(loop, wanted.address, wanted.port, read, undelivered)
+        udp = UdpSocket(loop, wanted.address, wanted.port, read, undelivered, self._guard.pressed)
         listener = Listener(Transport.UDP, wanted.address, udp.port)
         self._sockets.append((listener, udp))
         return listener

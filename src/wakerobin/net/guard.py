@@ -30,6 +30,10 @@ class Guard:
             _SHED[shed].inc()
         return shed is None
 
+    def pressed(self) -> None:
+        """More datagrams wait than are read in a turn of the loop."""
+        self._gate.pressed(self._clock.monotonic())
+
     def refusal(self, address: str, *, is_tls: bool) -> str:
         """Return why a connection is to be closed at once, or nothing."""
         cost = gate.HANDSHAKE if is_tls else gate.CONNECTION

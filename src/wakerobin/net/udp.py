@@ -56,6 +56,8 @@ _REFUSED = metrics.SIP_LOST.labels("refused")
 class UdpSocket:
     """Driven by the loop's readability; `send` is the way out. Bound when it is made.
 
+    `on_pressed` is called where so much had come in a turn of the loop that more waits.
+
     Raises OSError where it cannot be bound.
     """
 
@@ -66,9 +68,11 @@ class UdpSocket:
         port: int,
         on_datagram: OnDatagram,
         on_undelivered: OnUndelivered | None = None,
+        on_pressed: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._on_datagram = on_datagram
+        self._on_pressed = on_pressed
         self._on_undelivered = on_undelivered
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -126,6 +130,7 @@ class UdpSocket:
                 self._read_errors()
                 continue
             self._on_datagram(data, (remote[0], remote[1]))
+        self._on_pressed()
 
     def _read_errors(self) -> None:
         if self._on_undelivered is None or sys.platform != "linux":

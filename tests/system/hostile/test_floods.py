@@ -62,10 +62,9 @@ async def test_invites_to_numbers_that_are_nobodys(tmp_path: Path) -> None:
         await repel(siege, lambda one: pour(one, flood))
         assert siege.sockets[0].statuses() <= {100, 404}
         assert count("sip_bans", cause="requests") > bans
-        answered = len(siege.sockets[0].answers)
         siege.sockets[0].transport.sendto(request("OPTIONS", "sip:x@y", next(siege.number)))
         await siege.answers_a_call()
-        assert len(siege.sockets[0].answers) == answered
+        assert not [one for one in siege.sockets[0].answers if b"OPTIONS" in one]
 
 
 async def test_garbage(tmp_path: Path) -> None:
