@@ -185,6 +185,14 @@ def test_what_may_be_over_in_a_moment_is_not_told_even_if_the_binding_is_lost() 
     assert busy.is_worth_telling(20.0, 0.0, 5.0), "a PBX that is busy again and again is news"
 
 
+def test_an_account_that_its_pbx_does_not_know_is_asked_about_once_more_when_it_has_read_its_users() -> None:
+    trouble, waits = None, []
+    for _ in range(5):
+        trouble, wait = troubled(trouble, Refused(Refusal.UNKNOWN, 404), 0.0, 0.0)
+        waits.append(wait)
+    assert waits == [60.0, 600.0, 3_600.0, 21_600.0, 21_600.0]
+
+
 def test_a_pbx_that_refuses_connections_is_tried_once_after_two_seconds_and_then_seldom() -> None:
     trouble, waits = None, []
     for _ in range(9):

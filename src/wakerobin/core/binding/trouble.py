@@ -26,6 +26,9 @@ REFUSED_WAITS_S = (600.0, 3_600.0, 21_600.0)
 _BACKOFF = Backoff(first_s=30.0, most_s=1_800.0)
 _RESTART_S = 2.0
 """A PBX that was only started again is there by then: one try, then the back-off."""
+_STARTING_S = 60.0
+"""A PBX that was just started may not have read its users yet. Asking for one it does not know is no guess
+of a password."""
 _SOON_S = 6.0
 _MOST_SOON = 3
 _REALM_WAIT_S = 300.0
@@ -166,6 +169,9 @@ def _wait_s(outcome: Outcome, trouble: Trouble, jitter: float) -> float:
             wait = _RESTART_S
         case Unreachable(is_refused=True):
             return _BACKOFF.delay(trouble.failures - 2, jitter)
+        case Refused(why=Refusal.UNKNOWN):
+            waits = (_STARTING_S, *REFUSED_WAITS_S)
+            wait = waits[min(trouble.failures, len(waits)) - 1]
         case Refused():
             wait = REFUSED_WAITS_S[min(trouble.failures, len(REFUSED_WAITS_S)) - 1]
         case RealmUnknown():
