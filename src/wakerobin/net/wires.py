@@ -19,6 +19,7 @@ MOST_OCTETS = 65_535
 """Of one message, as over every other transport."""
 
 _SIP = Subprotocol("sip")
+_HEAD_END = b"\r\n\r\n"
 _GOING_AWAY = 1001
 _MESSAGES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
@@ -87,9 +88,11 @@ class PlainWire:
 class WebSocketWire:
     """The server's side of a WebSocket with the subprotocol `sip`: one message of SIP in each of its own."""
 
-    __slots__ = ("_parts", "_protocol", "fault")
+    __slots__ = ("_last", "_parts", "_protocol", "fault")
 
     def __init__(self) -> None:
+        self._last = b""
+        """The last octets of a handshake that has not ended."""
         self._protocol = ServerProtocol(subprotocols=[_SIP], max_size=MOST_OCTETS, logger=_SILENT)
         self._parts: list[bytes] = []
         self.fault: SipSyntaxError | None = None
@@ -98,18 +101,29 @@ class WebSocketWire:
         """See `Wire`."""
         if self.fault is not None:
             raise self.fault
-        self._protocol.receive_data(data)
         found: list[bytes | KeepAlive] = []
-        for event in self._protocol.events_received():
-            if isinstance(event, Request):
-                self._protocol.send_response(self._protocol.accept(event))
-            elif isinstance(event, Frame):
-                found += self._frame(event)
+        if self._protocol.state is State.CONNECTING:
+            # The library would read frames behind a handshake before it has been answered, and then answers
+            # twice where both are bad.
+            end = _handshake_end(self._last, data)
+            self._last = (self._last + data[:end])[-len(_HEAD_END) + 1 :]
+            self._receive(data[:end], found)
+            data = data[end:]
+        if data and not self._is_over():
+            self._receive(data, found)
         if self._is_over():
             self.fault = SipSyntaxError(self._why())
             if not found:
                 raise self.fault
         return found
+
+    def _receive(self, data: bytes, found: list[bytes | KeepAlive]) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+            elif isinstance(event, Frame):
+                found += self._frame(event)
 
     def wrap(self, data: bytes) -> bytes:
         """See `Wire`."""
@@ -155,6 +169,12 @@ class WebSocketWire:
         if protocol.handshake_exc is not None:
             return f"no WebSocket: {protocol.handshake_exc}"
         return f"the WebSocket ended: {protocol.close_reason or protocol.close_code or 'it broke'}"
+
+
+def _handshake_end(last: bytes, data: bytes) -> int:
+    """Return where in `data` the handshake ends, or its length. `last` came before it."""
+    at = (last + data).find(_HEAD_END)
+    return len(data) if at < 0 else at + len(_HEAD_END) - len(last)
 
 
 def wire_for(kind: Transport, *, is_ours: bool = False) -> Wire:

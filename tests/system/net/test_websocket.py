@@ -155,6 +155,24 @@ def masked(opcode: int, data: bytes, *, fin: bool = True) -> bytes:
     return bytes(((0x80 if fin else 0) | opcode,)) + length + mask + body
 
 
+@pytest.mark.parametrize("hello", [HELLO, HELLO.replace(b"-Key", b"-Kex"), HELLO.replace(b"sip", b"xmpp")])
+@pytest.mark.parametrize("size", [1, 3, 50, 1000])
+def test_what_comes_behind_a_handshake_is_read_when_that_has_been_answered(hello: bytes, size: int) -> None:
+    """A bad frame in the segment of a bad handshake was an assertion of the library's."""
+    wire = WebSocketWire()
+    octets = hello + b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff"
+    answers, at = b"", 0
+    with contextlib.suppress(SipSyntaxError):
+        while at < len(octets):
+            wire.feed(octets[at : at + size])
+            answers += wire.answers()
+            at += size
+    assert wire.fault is not None
+    answers += wire.answers()
+    assert answers.startswith(b"HTTP/1.1 400 " if b"Kex" in hello or b"xmpp" in hello else b"HTTP/1.1 101 ")
+    assert answers.count(b"HTTP/1.1") == 1
+
+
 @given(st.binary(max_size=300), st.integers(0, 2**32), st.booleans())
 def test_no_octets_break_the_wire_but_in_words(noise: bytes, seed: int, after_hello: bool) -> None:
     luck = random.Random(seed)
