@@ -38,7 +38,9 @@ from wakerobin.services.fleet.values import TrialResult, TrialVerdict
 from wakerobin.services.lives import Proof, tried_at, way_of
 
 _REFUSED = TrialResult(
-    TrialVerdict.REFUSED, "credentials-refused", "The PBX does not accept these credentials."
+    TrialVerdict.REFUSED,
+    "credentials-refused",
+    "The PBX does not accept these credentials, or it has no room for one more device of this extension.",
 )
 _UNCHALLENGED = TrialResult(
     TrialVerdict.UNCHALLENGED,
