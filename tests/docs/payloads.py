@@ -55,8 +55,8 @@ NAMES: Final = {
 
 MEANING: Final = {
     PushType.CALL: "Somebody calls: report it, register, and hold `GET …/calls/{call_id}?wait=30`.",
-    PushType.CALL_OVER: "The call rings no more: stop ringing. `state` says how it ended; `ended` is said of a call that was up "
-    "and whose phone had no connection when the other side hung up.",
+    PushType.CALL_OVER: "The call rings no more: stop ringing. `state` says how it ended; `ended` is said of "
+    "a call that was up and whose phone had no connection when the other side hung up.",
     PushType.MISSED_CALL: "Nobody took a call. `count`: how many since a user last had the app open.",
     PushType.MESSAGE: "A message waits: `GET …/messages`, or register and get it by SIP. `from`: who wrote.",
     PushType.MWI: "The mailbox of the account has changed: `new` and `old` messages, where the PBX counts.",

@@ -325,7 +325,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "declined": "The call was declined.",
     "cancelled": _cancelled,
     "missed": _because("Nobody answered"),
-    "hung-up-unheard": "The other side hung up while the phone had no connection; it is told when it is back.",
+    "hung-up-unheard": "The other side hung up while the phone had no connection; it will be told.",
     "call-over-sent": _to("The phone was told that the call is over, by", "by"),
     "resumed": "The server was started again and took the call up.",
 }
