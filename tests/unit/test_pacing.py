@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wakerobin.core.pacing import Backoff, Pace, TokenBucket, Turns
+from wakerobin.core.pacing import Backoff, Pace, TokenBucket, TokenBuckets, Turns
 
 
 def test_a_full_bucket_lets_a_burst_go_at_once_and_then_asks_to_wait() -> None:
@@ -52,6 +52,29 @@ def test_a_clock_that_steps_back_neither_adds_nor_takes_tokens() -> None:
     assert bucket.level(90.0) == 1.0
     assert bucket.take(90.0) == 0.0
     assert bucket.level(100.0) == 0.0  # the ten seconds are not earned a second time
+
+
+def test_what_one_key_takes_is_not_missing_to_another() -> None:
+    buckets: TokenBuckets[str] = TokenBuckets(rate=1.0, burst=2.0)
+    assert [buckets.take("anna", 0.0) for _ in range(3)] == [0.0, 0.0, 1.0]
+    assert buckets.take("bert", 0.0) == 0.0
+
+
+def test_the_key_that_was_quiet_for_the_longest_time_is_forgotten_first() -> None:
+    buckets: TokenBuckets[str] = TokenBuckets(rate=1.0, burst=1.0, most=2)
+    assert [buckets.take(key, 0.0) for key in ("busy", "quiet")] == [0.0, 0.0]
+    assert buckets.take("busy", 0.5) == 0.5
+    assert buckets.take("new", 0.5) == 0.0
+    assert buckets.take("busy", 0.5) == 0.5
+    assert buckets.take("quiet", 0.5) == 0.0  # forgotten, so its bucket is full again
+
+
+def test_a_key_that_is_forgotten_on_purpose_has_a_full_bucket_again() -> None:
+    buckets: TokenBuckets[str] = TokenBuckets(rate=1.0, burst=1.0)
+    assert [buckets.take("anna", 0.0) for _ in range(2)] == [0.0, 1.0]
+    buckets.forget("anna")
+    buckets.forget("nobody")
+    assert buckets.take("anna", 0.0) == 0.0
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.5)])

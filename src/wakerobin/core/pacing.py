@@ -70,6 +70,30 @@ class TokenBucket:
         return self._tokens
 
 
+class TokenBuckets(Generic[K]):
+    """A token bucket for each key; the key that was quiet for the longest time is forgotten above `most`."""
+
+    def __init__(self, rate: float, burst: float, most: int = 20_000) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._most = most
+        self._buckets: dict[K, TokenBucket] = {}
+
+    def take(self, key: K, now: float) -> float:
+        """Take a token of `key` and return 0.0, or take none and return the seconds until there is one."""
+        bucket = self._buckets.pop(key, None)
+        if bucket is None:
+            if len(self._buckets) >= self._most:
+                del self._buckets[next(iter(self._buckets))]
+            bucket = TokenBucket(self._rate, self._burst, at=now)
+        self._buckets[key] = bucket  # the last in the order of forgetting
+        return bucket.take(now)
+
+    def forget(self, key: K) -> None:
+        """Its next token is taken out of a full bucket."""
+        self._buckets.pop(key, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Waiting times that double with each failure in a row, RFC 5626 section 4.5.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from fastapi import Depends, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wakerobin.core.addresses import networks_in
-from wakerobin.core.pacing import TokenBucket
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.ports.clock import Clock
 from wakerobin.ports.options import HttpOptions
 from wakerobin.web.context import Context
@@ -72,19 +71,12 @@ class AddressBudget:
     """So many an hour of each key, such as an address. The keys that it remembers are bounded."""
 
     def __init__(self, per_hour: int, most_addresses: int = MOST_ADDRESSES) -> None:
-        self._per_hour = max(1, per_hour)
-        self._most = most_addresses
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        most_at_once = max(1, per_hour)
+        self._buckets: TokenBuckets[str] = TokenBuckets(most_at_once / 3600, most_at_once, most_addresses)
 
     def take(self, key: str, now_s: float) -> float:
         """Count one and return 0, or the seconds until one more is allowed."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            if len(self._buckets) >= self._most:
-                self._buckets.popitem(last=False)  # the one that was quiet for the longest time
-            bucket = self._buckets[key] = TokenBucket(self._per_hour / 3600, self._per_hour, at=now_s)
-        self._buckets.move_to_end(key)
-        return bucket.take(now_s)
+        return self._buckets.take(key, now_s)
 
 
 class AddressAllowance:

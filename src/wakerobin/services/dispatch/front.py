@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wakerobin import log
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.pacing import TokenBucket
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.sip.forking import has_looped
 from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
@@ -33,7 +33,6 @@ MOST_NAMESAKES = 100
 """So many PBXs may have the same user here; what is beyond is found by its AOR."""
 CALLS_PER_SECOND = 10.0
 CALLS_AT_ONCE = 60.0
-MOST_BUCKETS = 20_000
 
 _log = log.get("front")
 
@@ -143,7 +142,7 @@ class Front:
         self._routes = routes
         self._guests = guests
         self._gate = gate
-        self._calls: dict[int, TokenBucket] = {}
+        self._calls: TokenBuckets[int] = TokenBuckets(CALLS_PER_SECOND, CALLS_AT_ONCE)
 
     def receive(self, transaction: ServerTransactionHandle) -> None:
         """Give a new request to whom it is for, or answer it."""
@@ -280,7 +279,8 @@ class Front:
         """Answer, wake or pass on: what a PBX may ask of our Contact outside a dialog (sip 5)."""
         method = onward.method
         if method == "INVITE":
-            wait = self._may_call(account)
+            # A flood on one Contact must not become a flood of pushes.
+            wait = self._calls.take(account.id, self._clock.monotonic())
             if wait:
                 refuse(transaction, 503, "Too many calls at once", retry_after=int(wait) + 1)
             else:
@@ -311,16 +311,6 @@ class Front:
 
     def _accounts(self, named: str) -> list[Account]:
         return self._store.read(lambda tx: tx.accounts.by_aor(named))
-
-    def _may_call(self, account: Account) -> float:
-        """Return 0.0, or the seconds to wait: a flood on one Contact must not become a flood of pushes."""
-        now = self._clock.monotonic()
-        bucket = self._calls.get(account.id)
-        if bucket is None:
-            if len(self._calls) >= MOST_BUCKETS:
-                del self._calls[next(iter(self._calls))]
-            bucket = self._calls[account.id] = TokenBucket(CALLS_PER_SECOND, CALLS_AT_ONCE, at=now)
-        return bucket.take(now)
 
     def _options(self, transaction: ServerTransactionHandle) -> None:
         """Answer for the phone, which may sleep: unanswered, a PBX would take it for unreachable."""

@@ -11,6 +11,7 @@ from wakerobin.core.addresses import networks_in, parse_address
 from wakerobin.core.call import CallPolicy
 from wakerobin.core.guests import Guest, is_guest_number, push_wish
 from wakerobin.core.ids import Entropy, hex_token
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.uri import SipUri
@@ -22,7 +23,6 @@ from wakerobin.ports.sip import Gatekeeper, Resolver, ServerTransactionHandle, S
 from wakerobin.ports.store import Store
 from wakerobin.services.guests.around import Around, Pusher, Sponsor, Sponsors
 from wakerobin.services.guests.call import GuestCall
-from wakerobin.services.guests.limits import Limits
 from wakerobin.services.guests.outgoing import Outgoing
 from wakerobin.services.guests.refreshing import Refreshing
 from wakerobin.services.guests.registering import PATH_FLOW, Registering
@@ -34,7 +34,6 @@ from wakerobin.services.phones.routes import RecordRoutes
 
 REQUESTS_PER_SECOND = 10.0
 REQUESTS_AT_ONCE = 60.0
-PRUNE_EVERY_S = 60.0
 
 _log = log.get("guests")
 _FAULTS = metrics.FAULTS.labels("guests")
@@ -89,7 +88,7 @@ class Guests:
         self._registering = Registering(around, Sponsors(sponsors))
         self._outgoing = Outgoing(around)
         self._refreshing = Refreshing(around, self._waking)
-        self._limits: Limits[int] = Limits(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
+        self._limits: TokenBuckets[int] = TokenBuckets(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
         self._sources = networks_in(options.call_sources)
         self._calls: dict[int, GuestCall] = {}
         """By their INVITE's transaction."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wakerobin import metrics
 from wakerobin.core.guests import Guest, is_guest_number
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.routing import forwarded, record_routes
@@ -14,7 +15,12 @@ from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.services.guests.around import Around
 from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.relay.leg import Leg, loop_marked_branch
-from wakerobin.services.relay.outgoing import DIALOG_FORMING, Rates, claimed_aors
+from wakerobin.services.relay.outgoing import (
+    DIALOG_FORMING,
+    REQUESTS_AT_ONCE,
+    REQUESTS_PER_SECOND,
+    claimed_aors,
+)
 from wakerobin.services.relay.patience import unanswered, unreachable
 
 TIMER_C_S = 185.0
@@ -28,7 +34,7 @@ class Outgoing:
 
     def __init__(self, around: Around) -> None:
         self._around = around
-        self._rates = Rates()
+        self._rates: TokenBuckets[Flow] = TokenBuckets(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
         self._legs: dict[int, Leg] = {}
 
     def take(self, transaction: ServerTransactionHandle, onward: Message, mine: list[PhoneFlow]) -> bool:

@@ -23,6 +23,7 @@ from wakerobin.core.guests import (
     read_register,
     who_is,
 )
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, next_hop
 from wakerobin.core.sip.targets import Target
@@ -34,7 +35,6 @@ from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle
 from wakerobin.ports.store import Transaction
 from wakerobin.services import story
 from wakerobin.services.guests.around import Around, Sponsors
-from wakerobin.services.guests.limits import Limits
 from wakerobin.services.phones.answers import answer
 from wakerobin.services.phones.guessing import Guessing
 from wakerobin.services.relay.leg import loop_marked_branch
@@ -88,9 +88,9 @@ class Registering:
         self._around = around
         self._sponsors = sponsors
         self._guessing = Guessing()
-        self._of_source: Limits[str] = Limits(rate=20.0, burst=100.0)
-        self._of_strangers: Limits[str] = Limits(rate=20.0, burst=200.0)
-        self._of_phone: Limits[tuple[str, str]] = Limits(rate=1.0, burst=15.0)
+        self._of_source: TokenBuckets[str] = TokenBuckets(rate=20.0, burst=100.0)
+        self._of_strangers: TokenBuckets[str] = TokenBuckets(rate=20.0, burst=200.0)
+        self._of_phone: TokenBuckets[tuple[str, str]] = TokenBuckets(rate=1.0, burst=15.0)
 
     def take(self, transaction: ServerTransactionHandle, onward: Message) -> bool:
         """Answer a REGISTER, or take it to its PBX. False: it is no guest's.

@@ -10,7 +10,7 @@ from wakerobin import log, metrics
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.core.ids import keyed_hash, uuid_from
 from wakerobin.core.messages import Kind, kind_of
-from wakerobin.core.pacing import TokenBucket
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.pushes import PushType
 from wakerobin.core.sip.message import Message
 from wakerobin.core.story import readable
@@ -28,7 +28,6 @@ from wakerobin.services.phones.answers import answer, refuse
 
 MESSAGES_PER_SECOND = 5.0
 MESSAGES_AT_ONCE = 50.0
-MOST_BUCKETS = 20_000
 TRY_AGAIN_S = 30
 
 _log = log.get("messages")
@@ -56,7 +55,7 @@ class Receiving:
         self._around = around
         self._deliveries = deliveries
         self._kept_for = kept_for
-        self._buckets: dict[int, TokenBucket] = {}
+        self._rates: TokenBuckets[int] = TokenBuckets(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE)
 
     def receive(self, transaction: ServerTransactionHandle, account: Account) -> bool:
         """Take a MESSAGE for an account. False: nobody is enrolled whom it could wait for."""
@@ -78,7 +77,7 @@ class Receiving:
     def _is_refused(self, transaction: ServerTransactionHandle, account: Account) -> bool:
         request, limits = transaction.request, self._around.limits
         asked = request.values("require")
-        wait = self._wait(account.id)
+        wait = self._rates.take(account.id, self._around.clock.monotonic())
         if wait:
             refuse(transaction, 503, "Too many messages at once", retry_after=int(wait) + 1)
         elif asked:
@@ -90,15 +89,6 @@ class Receiving:
             return False
         metrics.MESSAGES.labels("refused").inc()
         return True
-
-    def _wait(self, account_id: int) -> float:
-        now = self._around.clock.monotonic()
-        bucket = self._buckets.get(account_id)
-        if bucket is None:
-            if len(self._buckets) >= MOST_BUCKETS:
-                del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[account_id] = TokenBucket(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, at=now)
-        return bucket.take(now)
 
     async def _keep(self, transaction: ServerTransactionHandle, account: Account, kind: Kind) -> None:
         request, now = transaction.request, self._around.clock.now()

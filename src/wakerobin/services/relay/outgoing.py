@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from wakerobin.core.errors import SipSyntaxError
-from wakerobin.core.pacing import TokenBucket
 from wakerobin.core.sip.header import NameAddr
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.routing import forwarded, put_routes, record_routes
 from wakerobin.core.sip.uri import aor
-from wakerobin.core.values import Flow
 from wakerobin.services.fleet.values import Upstream
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 
 REQUESTS_PER_SECOND = 10.0
-BURST = 50.0
-MOST_FLOWS = 20_000
+"""So many may a phone begin over its flow."""
+
+REQUESTS_AT_ONCE = 50.0
 
 
 def claimed_aors(request: Message) -> list[str]:
@@ -53,28 +52,6 @@ def without_credentials(message: Message, is_unwanted: Callable[[str], bool]) ->
         if len(kept) < len(values):
             message.remove(name)
             _add_all(message, name, kept)
-
-
-class Rates:
-    """How fast each flow may begin requests."""
-
-    def __init__(self, rate: float = REQUESTS_PER_SECOND, burst: float = BURST) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._buckets: dict[Flow, TokenBucket] = {}
-
-    def take(self, flow: Flow, now: float) -> float:
-        """Return 0.0 for a request that may go, else the seconds until one may."""
-        bucket = self._buckets.get(flow)
-        if bucket is None:
-            if len(self._buckets) >= MOST_FLOWS:
-                del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[flow] = TokenBucket(self._rate, self._burst, at=now)
-        return bucket.take(now)
-
-    def forget(self, flow: Flow) -> None:
-        """The flow is closed."""
-        self._buckets.pop(flow, None)
 
 
 def _add_all(message: Message, name: str, values: Iterable[str]) -> None:

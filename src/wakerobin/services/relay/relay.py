@@ -10,6 +10,7 @@ from typing import Protocol
 from wakerobin import log, metrics
 from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import Entropy
+from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.sip.forking import breadth_of
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
@@ -29,7 +30,8 @@ from wakerobin.services.relay.deliveries import Deliveries
 from wakerobin.services.relay.leg import Leg, loop_marked_branch
 from wakerobin.services.relay.live import LivePhones
 from wakerobin.services.relay.outgoing import (
-    Rates,
+    REQUESTS_AT_ONCE,
+    REQUESTS_PER_SECOND,
     claimed_aors,
     for_pbx,
     without_credentials,
@@ -108,7 +110,7 @@ class Relay:
         self._clock = clock
         self._timers = timers
         self._entropy = entropy
-        self._rates = Rates()
+        self._rates: TokenBuckets[Flow] = TokenBuckets(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
         self._legs: dict[int, Leg] = {}
         self._on_left = on_left
         whereabouts = Whereabouts(phones, routes, store)
