@@ -7,7 +7,15 @@ from wakerobin.core.guests.guest import (
     refreshes,
     steps_behind,
 )
-from wakerobin.core.guests.reading import hosts_named, instance_of, is_wrong_answer, keeps_flow, who_is
+from wakerobin.core.guests.reading import (
+    hosts_named,
+    instance_of,
+    is_wrong_answer,
+    keeps_flow,
+    of_registrar,
+    registrar_of,
+    who_is,
+)
 from wakerobin.core.guests.registering import (
     MIN_EXPIRES_S,
     PNSREG_S,
@@ -39,9 +47,11 @@ __all__ = [
     "is_same_contact",
     "is_wrong_answer",
     "keeps_flow",
+    "of_registrar",
     "push_wish",
     "read_register",
     "refreshes",
+    "registrar_of",
     "steps_behind",
     "targets_at",
     "who_is",

@@ -38,7 +38,7 @@ class Guest:
     contact_uri: str
     """As the PBX has it."""
     registrar: str
-    """The Request-URI of its REGISTERs: where its PBX is."""
+    """Where its PBX is: the outbound proxy that its REGISTERs name, else their Request-URI."""
     pbx: str
     """The address that the PBX answered from."""
     targets: tuple[PushTarget, ...] = ()

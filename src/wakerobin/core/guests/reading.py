@@ -21,6 +21,26 @@ def hosts_named(onward: Message) -> list[str]:
     return hosts
 
 
+def registrar_of(onward: Message) -> str:
+    """Return where a REGISTER asks: its outbound proxy, else its Request-URI. Raises SipSyntaxError."""
+    routes = onward.values("route")
+    return NameAddr.parse(routes[0]).uri if routes else onward.uri
+
+
+def of_registrar(guests: Iterable[Guest], registrar: str) -> list[Guest]:
+    """Return those whom this very PBX has let in: at another one a user of the same name is somebody else.
+
+    Raises SipSyntaxError.
+    """
+    wanted = _place(registrar)
+    return [one for one in guests if _place(one.registrar) == wanted]
+
+
+def _place(registrar: str) -> tuple[str, int | None, bool]:
+    uri = SipUri.parse(registrar)
+    return uri.host.lower(), uri.port, uri.has_param("lr")
+
+
 def who_is(guests: Iterable[Guest], asked: Asked) -> Guest | None:
     """Return whose REGISTER this is: by its push resource, else its instance, else its Contact.
 

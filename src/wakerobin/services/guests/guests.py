@@ -159,8 +159,8 @@ class Guests:
         if not self._may_come_from(guest, transaction.flow):
             refuse(transaction, 403, "This address may not ring this phone")
             return
-        if self._around.gate is not None:
-            self._around.gate.pbx(transaction.flow)  # nobody else has our Path
+        if self._around.gate is not None and transaction.flow.remote[0] == guest.pbx:
+            self._around.gate.pbx(transaction.flow)  # the phone has our Path, too: it alone proves nothing
         if wait := self._limits.take(number, self._around.clock.monotonic()):
             refuse(transaction, 503, "Too many requests at once", retry_after=int(wait) + 1)
         elif onward.method == "INVITE":

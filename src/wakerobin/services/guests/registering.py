@@ -20,7 +20,9 @@ from wakerobin.core.guests import (
     instance_of,
     is_wrong_answer,
     keeps_flow,
+    of_registrar,
     read_register,
+    registrar_of,
     who_is,
 )
 from wakerobin.core.pacing import TokenBuckets
@@ -66,6 +68,7 @@ class _Going:
     asked: Asked
     verdict: Passed
     aor: str
+    registrar: str
     number: int
     known: Guest | None
     timer: Timer | None = None
@@ -111,10 +114,11 @@ class Registering:
         if accounts:
             self._forget(guests)  # it has enrolled: that is worth more
             return False
-        known = self._known(transaction, asked, guests)
+        registrar = registrar_of(onward)
+        known = self._known(transaction, asked, of_registrar(guests, registrar))
         if asked.wish is None and known is None:
             return False
-        wait = self._wait(request, named, transaction.flow.remote[0], is_known=known is not None)
+        wait = self._wait(transaction, named, known)
         if wait:
             self._refuse(transaction, Refused(503, "Too many REGISTERs", (("Retry-After", str(wait)),)))
             return True
@@ -123,7 +127,7 @@ class Registering:
             self._refuse(transaction, verdict)
             return True
         number = known.number if known is not None else self._number(named, asked)
-        self._go(_Going(transaction, asked, verdict, named, number, known), onward)
+        self._go(_Going(transaction, asked, verdict, named, registrar, number, known), onward)
         return True
 
     def prune(self) -> None:
@@ -192,15 +196,16 @@ class Registering:
 
     def _came(self, going: _Going, response: Message, flow: Flow) -> None:
         going.has_ended()
+        sender = _sender(going.transaction.flow)
         back = response.copy()
         back.pop_first("via")
         if 200 <= response.status < 300:
-            self._guessing.succeeded(going.aor, going.transaction.flow.remote[0])
+            self._guessing.succeeded(going.aor, sender)
             self._accepted(going, response, back, flow)
             return
         if response.status in (401, 403, 407) and is_wrong_answer(going.transaction.request, response):
             self._guessed(going.transaction.flow)
-            self._guessing.failed(going.aor, going.transaction.flow.remote[0], self._around.clock.monotonic())
+            self._guessing.failed(going.aor, sender, self._around.clock.monotonic())
         self._answer(going.transaction, back)
 
     def _guessed(self, flow: Flow) -> None:
@@ -232,7 +237,8 @@ class Registering:
         event = _news(going.known, guest)
 
         def keep(tx: Transaction) -> None:
-            others = [one for one in tx.guests.of_aor(guest.aor) if one.number != guest.number]
+            namesakes = of_registrar(tx.guests.of_aor(guest.aor), guest.registrar)
+            others = [one for one in namesakes if one.number != guest.number]
             for one in sorted(others, key=lambda one: -one.registered_at)[MOST_OF_AOR - 1 :]:
                 tx.guests.remove(one.number)
             tx.guests.put(guest)
@@ -262,7 +268,7 @@ class Registering:
             aor=going.aor,
             instance=instance_of(asked.contact),
             contact_uri=asked.contact.uri,
-            registrar=going.transaction.request.uri,
+            registrar=going.registrar,
             pbx=flow.remote[0],
             targets=going.verdict.targets,
             has_own_timer=asked.has_own_timer,
@@ -288,7 +294,9 @@ class Registering:
         if going.asked.contact is not None:
             gone = [going.known] if going.known is not None else []
         else:
-            gone = self._around.store.read(lambda tx: tx.guests.of_aor(going.aor))
+            gone = of_registrar(
+                self._around.store.read(lambda tx: tx.guests.of_aor(going.aor)), going.registrar
+            )
         self._forget(gone)
 
     def _forget(self, guests: Sequence[Guest]) -> None:
@@ -337,17 +345,21 @@ class Registering:
         )
         return next(number for number in numbers if self._around.guest(number) is None)
 
-    def _wait(self, request: Message, named: str, source: str, *, is_known: bool) -> int:
+    def _wait(self, transaction: ServerTransactionHandle, named: str, known: Guest | None) -> int:
         """Return the seconds to wait for who asks too often, or guesses.
 
-        Strangers together may not make a PBX shut us out.
+        Strangers together may not make a PBX shut us out, nor what they forge a phone.
         """
-        now = self._around.clock.monotonic()
-        waits = [self._of_source.take(source, now), self._of_phone.take((named, source), now)]
-        if not is_known and not any(waits):
+        request, flow, now = transaction.request, transaction.flow, self._around.clock.monotonic()
+        is_home = known is not None and any(
+            phone.account_id == known.number for phone in self._around.phones.of_flow(flow)
+        )
+        sender = str(flow) if is_home else _sender(flow)
+        waits = [self._of_source.take(sender, now), self._of_phone.take((named, sender), now)]
+        if known is None and not any(waits):
             waits.append(self._of_strangers.take(SipUri.parse(request.uri).host.lower(), now))
-        if request.has("authorization") or request.has("proxy-authorization"):
-            waits.append(self._guessing.delay(named, source, now))
+        if not is_home and (request.has("authorization") or request.has("proxy-authorization")):
+            waits.append(self._guessing.delay(named, sender, now))
         longest = max(waits)
         return int(longest) + 1 if longest else 0
 
@@ -360,6 +372,11 @@ class Registering:
         label = str(status) if status in _COUNTED else f"{status // 100}xx"
         metrics.GUEST_REGISTERS.labels(status=label).inc()
         transaction.respond(response)
+
+
+def _sender(flow: Flow) -> str:
+    """Return who counts as one: over UDP anybody can write any source, over a connection nobody can."""
+    return flow.remote[0] if flow.transport.is_reliable else f"{flow.remote[0]} by UDP"
 
 
 def _news(known: Guest | None, guest: Guest) -> str:
