@@ -5,7 +5,6 @@ from __future__ import annotations
 from wakerobin import metrics
 from wakerobin.core.guests import Guest, is_guest_number
 from wakerobin.core.pacing import TokenBuckets
-from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.routing import forwarded, record_routes
 from wakerobin.core.sip.targets import Target
@@ -13,7 +12,7 @@ from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Flow, PhoneFlow
 from wakerobin.ports.sip import ServerTransactionHandle
 from wakerobin.services.guests.around import Around
-from wakerobin.services.phones.answers import answer, refuse
+from wakerobin.services.phones.answers import refuse
 from wakerobin.services.relay.leg import Leg, loop_marked_branch
 from wakerobin.services.relay.outgoing import (
     DIALOG_FORMING,
@@ -22,11 +21,6 @@ from wakerobin.services.relay.outgoing import (
     claimed_aors,
 )
 from wakerobin.services.relay.patience import unanswered, unreachable
-
-TIMER_C_S = 185.0
-"""How long an INVITE may go without a sign of life (RFC 3261 16.6 step 11)."""
-
-_TOO_LONG = reason_value(408, "Nobody answered")
 
 
 class Outgoing:
@@ -63,9 +57,7 @@ class Outgoing:
         leg = self._legs.get(id(invite))
         if leg is None:
             return False
-        cancel.respond(answer(cancel.request, 200))
-        reason = cancel.request.get("reason")
-        leg.cancel((("Reason", reason),) if reason else ())
+        leg.cancel(cancel)
         return True
 
     def flow_closed(self, flow: Flow) -> None:
@@ -74,7 +66,7 @@ class Outgoing:
 
     def leg_rings(self, leg: Leg) -> None:
         """A response beyond 100 came that is not final: timer C begins again (16.7 step 2)."""
-        self._start_timer_c(leg)
+        leg.start_timer_c(self._around.clock, self._around.timers)
 
     def leg_over(self, leg: Leg) -> None:
         """It has its final response."""
@@ -100,19 +92,11 @@ class Outgoing:
                 pbx_side, phone_side = self._around.routes.pair(phone, self._around.our_address(flow))
                 record_routes(sent, first=phone_side, second=pbx_side)
             leg.send(flow, loop_marked_branch(self._around.entropy, transaction.request), _failed)
-            self._start_timer_c(leg)
+            leg.start_timer_c(self._around.clock, self._around.timers)
 
         metrics.RELAYED.labels("outgoing").inc()
         # Whatever domain the Request-URI names: strangers' names are not for us to look up.
         self._around.with_targets(SipUri.parse(guest.registrar), guest.aor, send)
-
-    def _start_timer_c(self, leg: Leg) -> None:
-        if leg.method != "INVITE" or leg.is_over:
-            return
-        if leg.timer_c is not None:
-            leg.timer_c.cancel()
-        when = self._around.clock.monotonic() + TIMER_C_S
-        leg.timer_c = self._around.timers.call_at(when, lambda: leg.give_up((("Reason", _TOO_LONG),)))
 
     def _sender(self, request: Message, guests: list[PhoneFlow]) -> tuple[PhoneFlow, Guest] | None:
         claimed = claimed_aors(request)

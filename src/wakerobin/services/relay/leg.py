@@ -7,16 +7,21 @@ from typing import Protocol
 
 from wakerobin.core.ids import Entropy, hex_token
 from wakerobin.core.sip.forking import loop_hash
+from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message
 from wakerobin.core.sip.transaction.matching import MAGIC_COOKIE
 from wakerobin.core.tokens import RouteToken
 from wakerobin.core.values import Flow
-from wakerobin.ports.clock import Timer
+from wakerobin.ports.clock import Clock, Timer, Timers
 from wakerobin.ports.sip import ClientTransactionHandle, ServerTransactionHandle, TransactionLayer
-from wakerobin.services.phones.answers import refuse
+from wakerobin.services.phones.answers import answer, refuse
 from wakerobin.services.relay.patience import Answer
 
+TIMER_C_S = 185.0
+"""How long an INVITE may go without a sign of life before it is cancelled (RFC 3261 16.6 step 11, 16.8)."""
+
 _BRANCH_OCTETS = 8
+_TOO_LONG = reason_value(408, "Nobody answered")
 
 
 def loop_marked_branch(entropy: Entropy, request: Message) -> str:
@@ -58,9 +63,9 @@ class Leg:
         self.has_answer = False
         self.waits: Timer | None = None
         """Runs while it waits for its phone."""
-        self.timer_c: Timer | None = None
-        """Runs while an INVITE rings."""
         self.is_cancelled = False
+        self._timer_c: Timer | None = None
+        """Runs while an INVITE rings."""
         self._transactions = transactions
         self._keeper = keeper
         self._handle: ClientTransactionHandle | None = None
@@ -97,27 +102,31 @@ class Leg:
             self.waits.cancel()
             self.waits = None
 
-    def cancel(self, headers: tuple[tuple[str, str], ...]) -> None:
+    def start_timer_c(self, clock: Clock, timers: Timers) -> None:
+        """From now on an INVITE may go for so long without a sign of life; others have no timer C."""
+        if self.method != "INVITE" or self.is_over:
+            return
+        self._stop_timer_c()
+        self._timer_c = timers.call_at(clock.monotonic() + TIMER_C_S, self._give_up)
+
+    def cancel(self, cancel: ServerTransactionHandle) -> None:
         """Whoever sent the INVITE takes it back; the final response follows as usual."""
+        cancel.respond(answer(cancel.request, 200))
         self.is_cancelled = True
         if self._handle is None or self.waits is not None:
             self.end(Answer(487, ""))
         else:
-            self._handle.cancel(headers)
+            reason = cancel.request.get("reason")
+            self._handle.cancel((("Reason", reason),) if reason else ())
 
-    def give_up(self, headers: tuple[tuple[str, str], ...]) -> None:
-        """Nobody takes it back, but it rang for too long: its own side says how it ends."""
-        if self._handle is not None:
-            self._handle.cancel(headers)
-
-    def end(self, answer: Answer) -> None:
+    def end(self, said: Answer) -> None:
         """Answer it ourselves; nothing happens where it has its final response."""
         if self.is_over:
             return
         if self.is_cancelled:
-            answer = Answer(487, "")
+            said = Answer(487, "")
         self._over()
-        refuse(self.transaction, answer.status, answer.text, retry_after=answer.retry_after)
+        refuse(self.transaction, said.status, said.text, retry_after=said.retry_after)
 
     def _receive(self, response: Message) -> None:
         """Hand a response back. A 2xx to an INVITE comes again until its ACK gets through."""
@@ -141,6 +150,15 @@ class Leg:
         if not self.is_over:
             self.is_over = True
             self.stop_waiting()
-            if self.timer_c is not None:
-                self.timer_c.cancel()
+            self._stop_timer_c()
             self._keeper.leg_over(self)
+
+    def _give_up(self) -> None:
+        """Nobody takes it back, but it rang for too long: its own side says how it ends."""
+        if self._handle is not None:
+            self._handle.cancel((("Reason", _TOO_LONG),))
+
+    def _stop_timer_c(self) -> None:
+        if self._timer_c is not None:
+            self._timer_c.cancel()
+            self._timer_c = None

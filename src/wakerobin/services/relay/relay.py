@@ -12,7 +12,6 @@ from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import Entropy
 from wakerobin.core.pacing import TokenBuckets
 from wakerobin.core.sip.forking import breadth_of
-from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.routing import forwarded, next_hop, record_again, take_own_routes
 from wakerobin.core.sip.uri import SipUri
@@ -23,7 +22,7 @@ from wakerobin.ports.sip import ServerTransactionHandle, TransactionLayer
 from wakerobin.ports.store import Store
 from wakerobin.services.fleet.values import Upstream
 from wakerobin.services.phones import Phones
-from wakerobin.services.phones.answers import answer, refuse
+from wakerobin.services.phones.answers import refuse
 from wakerobin.services.phones.proof import Doorkeeper
 from wakerobin.services.phones.routes import Address, RecordRoutes, seen_address
 from wakerobin.services.relay.deliveries import Deliveries
@@ -41,13 +40,8 @@ from wakerobin.services.relay.referrals import Referrals, Waker
 from wakerobin.services.relay.ways import Ways
 from wakerobin.services.relay.whereabouts import Whereabouts
 
-_TOO_LONG = reason_value(408, "Nobody answered")
-
 _log = log.get("relay")
 _FAULTS = metrics.FAULTS.labels("relay")
-
-TIMER_C_S = 185.0
-"""How long an INVITE may go without a sign of life before it is cancelled (RFC 3261 16.6 step 11, 16.8)."""
 
 MAX_BREADTH = 60
 """RFC 5393 5.3.3: what is assumed of a request that does not say."""
@@ -180,9 +174,7 @@ class Relay:
         leg = self._legs.get(id(invite))
         if leg is None:
             return False
-        cancel.respond(answer(cancel.request, 200))
-        reason = cancel.request.get("reason")
-        leg.cancel((("Reason", reason),) if reason else ())
+        leg.cancel(cancel)
         return True
 
     def phone_arrived(self, account_id: int, arrived: PhoneFlow) -> None:
@@ -251,7 +243,7 @@ class Relay:
 
     def leg_rings(self, leg: Leg) -> None:
         """A response beyond 100 came that is not final: timer C begins again (16.7 step 2)."""
-        self._start_timer_c(leg)
+        leg.start_timer_c(self._clock, self._timers)
 
     def leg_over(self, leg: Leg) -> None:
         """It has its final response."""
@@ -265,15 +257,7 @@ class Relay:
     def send(self, leg: Leg, flow: Flow) -> None:
         """Send a request over a flow; a former one is given up."""
         leg.send(flow, loop_marked_branch(self._entropy, leg.transaction.request), self._failed)
-        self._start_timer_c(leg)
-
-    def _start_timer_c(self, leg: Leg) -> None:
-        if leg.method != "INVITE" or leg.is_over:
-            return
-        if leg.timer_c is not None:
-            leg.timer_c.cancel()
-        when = self._clock.monotonic() + TIMER_C_S
-        leg.timer_c = self._timers.call_at(when, lambda: leg.give_up((("Reason", _TOO_LONG),)))
+        leg.start_timer_c(self._clock, self._timers)
 
     def _failed(self, leg: Leg, reason: str) -> None:
         was_sent = reason == "timeout"
