@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,29 @@ async def test_the_same_name_is_the_same_message_and_is_sent_once() -> None:
         again = replace(message, body=b"other")
         assert await world.do(world.messages.sending.hand_over(again)) is HandOver.TAKEN
         await world.run_for(MINUTE)
+        assert len(world.pbx.messages) == 1
+
+
+async def test_the_same_name_in_the_moment_of_the_answer_is_not_sent_again() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        message = composed(world, only(world, account))
+        tasks = []
+
+        async def again(turns: int) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await world.messages.sending.hand_over(message)
+
+        def answered(_request: Message) -> int:
+            tasks.extend(asyncio.ensure_future(again(turns)) for turns in range(40))
+            return 202
+
+        world.pbx.answer_message = answered
+        await hand_over(world, message)
+        await world.run_for(MINUTE)
+        await asyncio.gather(*tasks)
         assert len(world.pbx.messages) == 1
 
 

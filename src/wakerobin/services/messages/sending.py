@@ -44,6 +44,7 @@ class Sending:
     def __init__(self, around: Around) -> None:
         self._around = around
         self._under_way: set[tuple[int, str]] = set()
+        """Until it is written how they ended: who looks before that must not send them again."""
         self._waits: dict[tuple[int, str], Timer] = {}
 
     async def hand_over(self, message: SentMessage) -> HandOver:
@@ -84,6 +85,7 @@ class Sending:
         for timer in self._waits.values():
             timer.cancel()
         self._waits.clear()
+        self._under_way.clear()
 
     def _send(self, message: SentMessage) -> None:
         key = _key(message)
@@ -139,7 +141,6 @@ class Sending:
         return Message.request("MESSAGE", to, headers, message.body)
 
     def _final(self, message: SentMessage, final: Final) -> None:
-        self._under_way.discard(_key(message))
         if 200 <= final.status < 300:
             self._end(message, SendState.SENT, final.status, "")
         else:
@@ -154,6 +155,8 @@ class Sending:
             await self._around.store.transact(lambda tx: tx.sent_messages.end(message))
         except StoreUnavailableError as error:
             _log.warning("store_unavailable", reason=str(error))
+        finally:
+            self._under_way.discard(_key(message))
 
 
 def _key(message: SentMessage) -> tuple[int, str]:
