@@ -117,7 +117,11 @@ TROUBLES = _gauge("troubles", "Accounts that their PBX refuses, or that cannot r
 RECEIPTS = _counter("receipts", "What phones reported of pushes.", "kind")
 
 COMMIT_SECONDS = _histogram("commit_seconds", "One COMMIT of the store.", _FAST)
-WORKS = _counter("works", "Works of the store, by how they ended.", "outcome")
+WORKS = _counter(
+    "works",
+    "Works of the store: `done`, `failed` by their own fault, or `refused` where it cannot write.",
+    "outcome",
+)
 
 HTTP_REQUESTS = _counter("http_requests", "Requests of the API by route and status.", "route", "status")
 ENROLMENTS = _counter("enrolments", "Enrolments by how they ended.", "outcome")

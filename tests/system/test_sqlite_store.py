@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.contract.stores import HA1, account, credentials, enrol, registration, target
+from wakerobin import metrics
 from wakerobin.core.errors import ConfigurationError, StoreUnavailableError
 from wakerobin.core.values import Account
 from wakerobin.ports.options import StoreOptions
@@ -435,6 +436,27 @@ async def outcome_of(store: SqliteStore, work: Work) -> StoreUnavailableError | 
     except StoreUnavailableError as error:
         return error
     return None
+
+
+async def test_the_metrics_tell_how_works_ended_and_how_long_commits_took(place: Place) -> None:
+    def shown(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(f"wakerobin_{name}", labels) or 0.0
+
+    def counted() -> list[float]:
+        outcomes = [shown("works_total", outcome=outcome) for outcome in ("done", "failed", "refused")]
+        return [*outcomes, shown("commit_seconds_count")]
+
+    store = place.open(max_pages=200)
+    before = counted()
+    with pytest.raises(ZeroDivisionError):
+        await store.transact(lambda _tx: 1 // 0)
+    outcomes = [await outcome_of(store, partial(tell_much, f"call:{number}")) for number in range(9)]
+    done, refused = outcomes.count(None), sum(outcome is not None for outcome in outcomes)
+    assert done > 0
+    assert refused > 0
+    told = [now - was for now, was in zip(counted(), before, strict=True)]
+    assert told == [done, 1.0, refused, done + 1.0]
+    await store.close()
 
 
 async def test_a_full_database_refuses_in_words_and_works_again_when_there_is_room(place: Place) -> None:

@@ -11,11 +11,13 @@ import contextlib
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from wakerobin import metrics
 from wakerobin.core.errors import StoreUnavailableError
 from wakerobin.store.engine import Connection, DatabaseError, Error, checkpoint, is_outage, unavailable
 from wakerobin.store.session import Session
@@ -30,6 +32,7 @@ _IDLE = 0.1
 """Seconds without work after which the log may be moved into the file."""
 
 _IDLE_LOG_OCTETS = 4 << 20
+_OUTCOMES = {name: metrics.WORKS.labels(name) for name in ("done", "failed", "refused")}
 _ERASE_WITHIN = 1.0
 """Seconds after which an erased secret leaves the log although works wait."""
 
@@ -129,7 +132,7 @@ class Writer:
             for work in self._gather(first):
                 works.append(work)
                 self._run(work)
-            self._execute("COMMIT")
+            self._commit()
         except Error as error:
             # The database gave up the whole group: a full disk rolls back everything. Those that fit
             # on their own are done on their own.
@@ -162,10 +165,15 @@ class Writer:
         try:
             self._execute("BEGIN IMMEDIATE")
             self._run(work)
-            self._execute("COMMIT")
+            self._commit()
         except Error as error:
             self._roll_back()
             work.error = work.error or _outage(error)
+
+    def _commit(self) -> None:
+        began = time.perf_counter()
+        self._execute("COMMIT")
+        metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
 
     def _run(self, work: Work) -> None:
         """Run one work in its savepoint. Raises Error only where the transaction itself is lost."""
@@ -197,6 +205,8 @@ class Writer:
 
     def _tell(self, works: list[Work]) -> None:
         touched: frozenset[str] = frozenset().union(*(work.touched for work in works if work.error is None))
+        for outcome, count in Counter(map(_outcome, works)).items():
+            _OUTCOMES[outcome].inc(count)
         by_loop: dict[asyncio.AbstractEventLoop, list[Work]] = {}
         for work in works:
             by_loop.setdefault(work.loop, []).append(work)
@@ -234,6 +244,12 @@ class Writer:
 
     def _execute(self, sql: str) -> None:
         self._connection.execute(sql)
+
+
+def _outcome(work: Work) -> str:
+    if work.error is None:
+        return "done"
+    return "refused" if isinstance(work.error, StoreUnavailableError) else "failed"
 
 
 def _outage(error: BaseException) -> StoreUnavailableError:
