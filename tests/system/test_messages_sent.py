@@ -100,7 +100,7 @@ async def test_the_same_name_in_the_moment_of_the_answer_is_not_sent_again() -> 
     async with world.running():
         account = await world.enrol()
         message = composed(world, only(world, account))
-        tasks = []
+        tasks: list[asyncio.Future[None]] = []
 
         async def again(turns: int) -> None:
             for _ in range(turns):

@@ -48,6 +48,8 @@ class Deliveries:
     def __init__(self, around: Around) -> None:
         self._around = around
         self._rounds: dict[int, _Round] = {}
+        self._by_flow: dict[Flow, set[int]] = {}
+        """Push registrations whose rounds go over it: thousands close at once when a network goes."""
         self._empty: set[int] = set()
         """Push registrations for which nothing waits: they were looked at, and nothing came since."""
 
@@ -89,15 +91,26 @@ class Deliveries:
                 return
             former.under_way.abandon()
         refused = former.refused if former is not None and is_same else set()
+        self._end(number)
         begun = self._rounds[number] = _Round(phone, refused)
+        self._by_flow.setdefault(phone.flow, set()).add(number)
         self._next(begun)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone, and with it what was refused over it."""
-        for number in [number for number, one in self._rounds.items() if one.phone.flow == flow]:
-            under_way = self._rounds.pop(number).under_way
-            if under_way is not None:
-                under_way.abandon()
+        for number in tuple(self._by_flow.get(flow, ())):
+            ended = self._end(number)
+            if ended is not None and ended.under_way is not None:
+                ended.under_way.abandon()
+
+    def _end(self, number: int) -> _Round | None:
+        one = self._rounds.pop(number, None)
+        if one is not None:
+            others = self._by_flow[one.phone.flow]
+            others.discard(number)
+            if not others:
+                del self._by_flow[one.phone.flow]
+        return one
 
     def _next(self, one: _Round) -> None:
         number = one.phone.registration_id
@@ -109,7 +122,7 @@ class Deliveries:
             return
         if message is None:
             if not one.refused:
-                self._rounds.pop(number, None)
+                self._end(number)
                 if len(self._empty) >= MOST_EMPTY:
                     self._empty.clear()
                 self._empty.add(number)
