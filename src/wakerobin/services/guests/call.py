@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wakerobin import log, metrics
 from wakerobin.core.call import (
     Abandon,
     Effect,
+    Follow,
     IncomingCall,
     Offer,
     Over,
     Push,
+    Recall,
     Repeat,
     Ring,
     Tell,
@@ -51,6 +53,7 @@ class _Branch:
     phone: PhoneFlow
     sent: Message
     handle: ClientTransactionHandle
+    has_moved: bool = False
 
 
 class GuestCall:
@@ -173,12 +176,8 @@ class GuestCall:
                 self.tell(event, **details)
             case Push():
                 self._push()
-            case Offer():
-                self._offer(effect)
-            case Abandon(key):
-                self._branches.pop(key).handle.abandon()
-            case Repeat(key):
-                self._branches[key].handle.repeat()
+            case Offer() | Repeat() | Follow() | Recall() | Abandon():
+                self._perform_branch(effect)
             case Ring(is_first):
                 self._respond(180, record_route=True)
                 if is_first:
@@ -188,6 +187,19 @@ class GuestCall:
                 self._around.start(self._write())
             case _:
                 self._perform_forking(effect)
+
+    def _perform_branch(self, effect: Offer | Repeat | Follow | Recall | Abandon) -> None:
+        match effect:
+            case Offer():
+                self._offer(effect)
+            case Repeat(key):
+                self._branches[key].handle.repeat()
+            case Follow(key, phone):
+                self._follow(key, phone)
+            case Recall(key, phone, reason):
+                self._recall(key, phone, reason)
+            case Abandon(key):
+                self._branches.pop(key).handle.abandon()
 
     async def _write(self) -> None:
         rows, self._rows = self._rows, []
@@ -207,15 +219,15 @@ class GuestCall:
             case forking.Answer(status, text):
                 self._respond(status, reason=reason_value(status, text))
             case forking.Cancel(key, reason):
-                self._branches[key].handle.cancel((("Reason", reason),))
+                self._cancel(key, reason)
             case forking.Acknowledge(key, response):
                 branch = self._branches[key]
                 ack = forking.ack_for(branch.sent, response, self._is_ours)
-                self._around.transactions.send_ack(ack, branch.phone.flow)
+                self._around.transactions.send_ack(ack, branch.handle.heard_on)
             case forking.EndDialog(key, response, reason):
                 branch = self._branches[key]
                 bye = forking.bye_for(branch.sent, response, reason, self._is_ours)
-                self._around.transactions.request(bye, branch.phone.flow, _ignore, _ignore)
+                self._around.transactions.request(bye, branch.handle.heard_on, _ignore, _ignore)
             case _:
                 pass  # what is to be stored of a call: this one is not
 
@@ -244,17 +256,53 @@ class GuestCall:
         self._feed(self._machine.push_settled(self.number, accepted=accepted, reason=reason, now=self._now))
 
     def _offer(self, offer: Offer) -> None:
-        phone, key = offer.phone, offer.key
-        sent = for_guest(self._around, self._onward, phone, self.transaction)
-        sent.set("Max-Breadth", str(offer.breadth))
-        handle = self._around.transactions.request(
-            sent,
-            phone.flow,
-            lambda message: self._feed(self._machine.receive(key, message, self._now)),
-            lambda why: self._feed(self._machine.branch_failed(key, why, self._now)),
-            loop_marked_branch(self._around.entropy, self.transaction.request),
+        sent = self._sent_to(offer.phone, offer.breadth)
+        branch = loop_marked_branch(self._around.entropy, self.transaction.request)
+        self._send(offer.key, offer.phone, sent, branch)
+
+    def _follow(self, key: str, phone: PhoneFlow) -> None:
+        old = self._branches[key]
+        old.handle.abandon()
+        sent = self._sent_to(phone, forking.breadth_of(old.sent, 1))
+        self._send(key, phone, sent, old.handle.branch, has_moved=True)
+        # It has spoken on the other flow, so it may be cancelled before it speaks here (9.1).
+        self._branches[key].handle.receive(respond(sent, 100))
+
+    def _cancel(self, key: str, reason: str) -> None:
+        branch = self._branches[key]
+        spoken_on = branch.handle.heard_on
+        if branch.has_moved or spoken_on == branch.phone.flow:
+            branch.handle.cancel((("Reason", reason),))
+        else:  # it has moved, and has not registered yet
+            self._recall(key, replace(branch.phone, flow=spoken_on), reason)
+
+    def _recall(self, key: str, phone: PhoneFlow, reason: str) -> None:
+        old = self._branches[key]
+        old.handle.abandon()
+        sent = self._sent_to(phone, forking.breadth_of(old.sent, 1))
+        sent.uri = old.sent.uri  # 9.1: a CANCEL's target is that of its INVITE
+        handle = self._around.transactions.adopt_client(
+            sent, phone.flow, old.handle.branch, *self._listeners(key)
         )
         self._branches[key] = _Branch(phone, sent, handle)
+        handle.cancel((("Reason", reason),))
+
+    def _sent_to(self, phone: PhoneFlow, breadth: int) -> Message:
+        sent = for_guest(self._around, self._onward, phone, self.transaction)
+        sent.set("Max-Breadth", str(breadth))
+        return sent
+
+    def _send(
+        self, key: str, phone: PhoneFlow, sent: Message, branch: str, *, has_moved: bool = False
+    ) -> None:
+        handle = self._around.transactions.request(sent, phone.flow, *self._listeners(key), branch)
+        self._branches[key] = _Branch(phone, sent, handle, has_moved)
+
+    def _listeners(self, key: str) -> tuple[Callable[[Message], None], Callable[[str], None]]:
+        return (
+            lambda message: self._feed(self._machine.receive(key, message, self._now)),
+            lambda why: self._feed(self._machine.branch_failed(key, why, self._now)),
+        )
 
     def _is_ours(self, uri: str) -> bool:
         try:
