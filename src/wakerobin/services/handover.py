@@ -71,6 +71,8 @@ class Handover:
         self._apps = apps
         self._due: list[tuple[int, int]] = []
         """When to look at whom: never too late, often too early, since every use puts it off."""
+        self._awaited: set[int] = set()
+        """Who is in there: once, however often an app says the same."""
         self._timer: Timer | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -164,13 +166,18 @@ class Handover:
         after = 0
         while page := self._store.read(_page(after)):
             for registration_id, since_at in page:
-                heapq.heappush(self._due, (since_at, registration_id))
+                self._await(since_at, registration_id)
             after = page[-1][0]
         self._arm()
 
     def _look_at(self, at: int, registration_id: int) -> None:
-        heapq.heappush(self._due, (at, registration_id))
+        self._await(at, registration_id)
         self._arm()
+
+    def _await(self, at: int, registration_id: int) -> None:
+        if registration_id not in self._awaited:
+            self._awaited.add(registration_id)
+            heapq.heappush(self._due, (at, registration_id))
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -187,10 +194,11 @@ class Handover:
         due: set[int] = set()
         while self._due and self._due[0][0] <= now:
             due.add(heapq.heappop(self._due)[1])
+        self._awaited -= due
         for registration_id in due:
             until = self._store.read(partial(self._until, registration_id))
             if until > now:
-                heapq.heappush(self._due, (until, registration_id))
+                self._await(until, registration_id)
             elif until and self._tasks is not None:
                 self._tasks.create_task(self._bring_back(registration_id))
         self._arm()

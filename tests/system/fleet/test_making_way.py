@@ -112,6 +112,21 @@ async def test_every_use_puts_the_return_off() -> None:
         assert len(w.contacts()) == 1
 
 
+async def test_an_app_that_says_it_a_thousand_times_is_remembered_once() -> None:
+    w = world(app=ALTERNATE)
+    async with w.running():
+        phone = await enrolled(w)
+        for _ in range(1_000):
+            assert await done(w, w.handover.step_aside(phone, 0.0))
+        assert len(w.handover._due) == 1
+        await w.run_for(14 * MINUTE)
+        assert await done(w, aside(w, phone))
+        await w.run_for(14 * MINUTE)
+        assert w.account().state is BindingState.STEPPED_ASIDE
+        await w.run_for(2 * MINUTE)
+        assert w.account().state is BindingState.REGISTERED
+
+
 async def test_a_restart_keeps_an_app_aside_and_goes_on_with_its_time() -> None:
     w = world(app=ALTERNATE)
     async with w.running():
