@@ -6,7 +6,7 @@ import click
 
 from wakerobin.cli.failures import Failure
 from wakerobin.cli.flags import Configured, configured
-from wakerobin.cli.show import JSON, print_details, print_events, print_json, print_table, when
+from wakerobin.cli.show import JSON, print_json, print_table, print_with_events, when
 from wakerobin.cli.sources import source
 
 
@@ -44,9 +44,4 @@ def show(configuration: Configured, id_: str, as_json: bool) -> None:  # noqa: F
         found = asked.guest(id_)
     if found is None:
         raise Failure(f"there is no phone {id_}; `wakerobin guests list` shows them")
-    if as_json:
-        print_json(found)
-        return
-    events = found.pop("events")
-    print_details(found)
-    print_events(events)
+    print_with_events(found, as_json=as_json)

@@ -42,6 +42,15 @@ def print_events(events: Iterable[Mapping[str, Any]]) -> None:
     print_table(("when", "what happened"), rows, "Nothing has happened yet.")
 
 
+def print_with_events(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print an object, and below it the story that it brings as `events`."""
+    if as_json:
+        print_json(found)
+        return
+    print_details({name: value for name, value in found.items() if name != "events"})
+    print_events(found["events"])
+
+
 def when(at: int) -> str:
     """Return epoch milliseconds as people read them; nothing for never."""
     return moment(at) if at else ""
