@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
 import uuid
 from pathlib import Path
 
+from tests.interop.peers.environment import programs_of
 from tests.interop.peers.network import find_program
 from tests.interop.peers.softphone import ScriptedPhone
 
-_ROOT = Path(__file__).parents[3]
 _SCRIPT = Path(__file__).with_name("pjsua2_phone.py")
-_SETTING_UP_S = 120.0
-
-
-async def interpreter() -> Path:
-    """Return the Python that has pjsua2; set up its environment if nobody has.
-
-    RuntimeError: it cannot be set up. (There are wheels for Python 3.11 and 3.12.)
-    """
-    (_ROOT / ".venv").mkdir(exist_ok=True)
-    lock = os.open(_ROOT / ".venv" / "pjsua2.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-        process = await asyncio.create_subprocess_exec(
-            _ROOT / ".ci" / "venv",
-            "pjsua2",
-            cwd=_ROOT,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(_SETTING_UP_S):
-            said, _ = await process.communicate()
-    finally:
-        os.close(lock)
-    if process.returncode != 0:
-        raise RuntimeError(f"pjsua2 could not be set up:\n{said.decode(errors='replace')}")
-    return _ROOT / ".venv" / "pjsua2" / "bin" / "python"
 
 
 class Pjsua(ScriptedPhone):
@@ -75,5 +45,5 @@ class Pjsua(ScriptedPhone):
 
     async def wake(self) -> None:
         """Start it; it registers at once."""
-        python = await interpreter()
+        python = await programs_of("pjsua2") / "python"
         await self.run([find_program(str(python)), "-u", str(_SCRIPT), *self._arguments])

@@ -2,38 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
-from pathlib import Path
-
+from tests.interop.peers.environment import programs_of
 from tests.interop.peers.network import Program, shortened
-
-_ROOT = Path(__file__).parents[3]
-_SETTING_UP_S = 120.0
-
-
-async def _programs() -> Path:
-    """Return the folder of its programs; set up its environment if nobody has."""
-    (_ROOT / ".venv").mkdir(exist_ok=True)
-    lock = os.open(_ROOT / ".venv" / "sipvicious.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-        process = await asyncio.create_subprocess_exec(
-            _ROOT / ".ci" / "venv",
-            "sipvicious",
-            cwd=_ROOT,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(_SETTING_UP_S):
-            said, _ = await process.communicate()
-    finally:
-        os.close(lock)
-    if process.returncode != 0:
-        raise RuntimeError(f"SIPVicious could not be set up:\n{said.decode(errors='replace')}")
-    return _ROOT / ".venv" / "sipvicious" / "bin"
 
 
 class Sipvicious:
@@ -49,7 +19,7 @@ class Sipvicious:
 
     async def start(self) -> None:
         """Start it."""
-        command = [str(await _programs() / f"sipvicious_{self._tool}"), *self._arguments]
+        command = [str(await programs_of("sipvicious") / f"sipvicious_{self._tool}"), *self._arguments]
         await self._program.start(command, self._home)
 
     def put(self, name: str, text: str) -> None:
