@@ -115,3 +115,18 @@ async def test_what_is_forged_over_udp_keeps_no_phone_from_its_pbx(answers: bool
             await world.run_for(wait)
         assert {one.status for one in forger.responses} >= {503}
         assert (await world.do(phone.register())).status == 200
+
+
+async def test_who_guesses_locks_no_phone_out_that_shows_its_push_resource_in_another_network() -> None:
+    world = sponsored()
+    async with world.running():
+        phone = await arrived(world)
+        refused = 0
+        for number in range(30):
+            guesser = guest_phone(world, "", address=f"203.0.113.{100 + number}")
+            guesser.password = "a guess"
+            refused += (await world.do(guesser.register())).status == 503
+        assert refused
+        world.move(phone, "203.0.113.99", 7070)
+        phone.forget_challenge()
+        assert (await world.do(phone.register())).status == 200

@@ -14,6 +14,7 @@ from wakerobin.core.guests.reading import (
     keeps_flow,
     of_registrar,
     registrar_of,
+    shows_resource,
     who_is,
 )
 from wakerobin.core.guests.registering import (
@@ -52,6 +53,7 @@ __all__ = [
     "read_register",
     "refreshes",
     "registrar_of",
+    "shows_resource",
     "steps_behind",
     "targets_at",
     "who_is",

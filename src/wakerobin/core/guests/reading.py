@@ -47,14 +47,15 @@ def who_is(guests: Iterable[Guest], asked: Asked) -> Guest | None:
     A web page has another instance each time it is loaded, and an app another token now and then.
     """
     known = list(guests)
-    for is_same in (_has_resource, _has_instance, _has_contact):
+    for is_same in (shows_resource, _has_instance, _has_contact):
         found = next((one for one in known if is_same(one, asked)), None)
         if found is not None:
             return found
     return None
 
 
-def _has_resource(guest: Guest, asked: Asked) -> bool:
+def shows_resource(guest: Guest, asked: Asked) -> bool:
+    """Whether a REGISTER shows the push resource of a guest, which its phone and its PBX alone know."""
     if asked.wish is None or not asked.wish.is_request or not guest.targets:
         return False
     given = asked.wish.prid.reveal()

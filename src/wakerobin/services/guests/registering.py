@@ -23,6 +23,7 @@ from wakerobin.core.guests import (
     of_registrar,
     read_register,
     registrar_of,
+    shows_resource,
     who_is,
 )
 from wakerobin.core.pacing import TokenBuckets
@@ -69,6 +70,7 @@ class _Going:
     verdict: Passed
     aor: str
     registrar: str
+    sender: str
     number: int
     known: Guest | None
     timer: Timer | None = None
@@ -118,7 +120,8 @@ class Registering:
         known = self._known(transaction, asked, of_registrar(guests, registrar))
         if asked.wish is None and known is None:
             return False
-        wait = self._wait(transaction, named, known)
+        sender = self._sender(transaction.flow, named, asked, known)
+        wait = self._wait(transaction, named, sender, known)
         if wait:
             self._refuse(transaction, Refused(503, "Too many REGISTERs", (("Retry-After", str(wait)),)))
             return True
@@ -127,7 +130,7 @@ class Registering:
             self._refuse(transaction, verdict)
             return True
         number = known.number if known is not None else self._number(named, asked)
-        self._go(_Going(transaction, asked, verdict, named, registrar, number, known), onward)
+        self._go(_Going(transaction, asked, verdict, named, registrar, sender, number, known), onward)
         return True
 
     def prune(self) -> None:
@@ -196,16 +199,15 @@ class Registering:
 
     def _came(self, going: _Going, response: Message, flow: Flow) -> None:
         going.has_ended()
-        sender = _sender(going.transaction.flow)
         back = response.copy()
         back.pop_first("via")
         if 200 <= response.status < 300:
-            self._guessing.succeeded(going.aor, sender)
+            self._guessing.succeeded(going.aor, going.sender)
             self._accepted(going, response, back, flow)
             return
         if response.status in (401, 403, 407) and is_wrong_answer(going.transaction.request, response):
             self._guessed(going.transaction.flow)
-            self._guessing.failed(going.aor, sender, self._around.clock.monotonic())
+            self._guessing.failed(going.aor, going.sender, self._around.clock.monotonic())
         self._answer(going.transaction, back)
 
     def _guessed(self, flow: Flow) -> None:
@@ -345,23 +347,41 @@ class Registering:
         )
         return next(number for number in numbers if self._around.guest(number) is None)
 
-    def _wait(self, transaction: ServerTransactionHandle, named: str, known: Guest | None) -> int:
+    def _sender(self, flow: Flow, named: str, asked: Asked, known: Guest | None) -> str:
+        """Return who counts as one: over UDP anybody can write any source, over a connection nobody can.
+
+        A phone is one wherever it is, and known, where it shows what no guesser has.
+        """
+        if self._is_home(flow, known):
+            return str(flow)
+        if known is not None and shows_resource(known, asked):
+            sender = f"guest {known.number}"
+            self._guessing.succeeded(named, sender)
+            return sender
+        return flow.remote[0] if flow.transport.is_reliable else f"{flow.remote[0]} by UDP"
+
+    def _wait(
+        self, transaction: ServerTransactionHandle, named: str, sender: str, known: Guest | None
+    ) -> int:
         """Return the seconds to wait for who asks too often, or guesses.
 
         Strangers together may not make a PBX shut us out, nor what they forge a phone.
         """
-        request, flow, now = transaction.request, transaction.flow, self._around.clock.monotonic()
-        is_home = known is not None and any(
-            phone.account_id == known.number for phone in self._around.phones.of_flow(flow)
-        )
-        sender = str(flow) if is_home else _sender(flow)
+        request, now = transaction.request, self._around.clock.monotonic()
         waits = [self._of_source.take(sender, now), self._of_phone.take((named, sender), now)]
         if known is None and not any(waits):
             waits.append(self._of_strangers.take(SipUri.parse(request.uri).host.lower(), now))
-        if not is_home and (request.has("authorization") or request.has("proxy-authorization")):
+        has_answer = request.has("authorization") or request.has("proxy-authorization")
+        if has_answer and not self._is_home(transaction.flow, known):
             waits.append(self._guessing.delay(named, sender, now))
         longest = max(waits)
         return int(longest) + 1 if longest else 0
+
+    def _is_home(self, flow: Flow, known: Guest | None) -> bool:
+        """Whether this phone is registered over this very flow: nothing is left to guess there."""
+        return known is not None and any(
+            phone.account_id == known.number for phone in self._around.phones.of_flow(flow)
+        )
 
     def _refuse(self, transaction: ServerTransactionHandle, verdict: Refused) -> None:
         response = answer(transaction.request, verdict.status, verdict.text, verdict.headers)
@@ -372,11 +392,6 @@ class Registering:
         label = str(status) if status in _COUNTED else f"{status // 100}xx"
         metrics.GUEST_REGISTERS.labels(status=label).inc()
         transaction.respond(response)
-
-
-def _sender(flow: Flow) -> str:
-    """Return who counts as one: over UDP anybody can write any source, over a connection nobody can."""
-    return flow.remote[0] if flow.transport.is_reliable else f"{flow.remote[0]} by UDP"
 
 
 def _news(known: Guest | None, guest: Guest) -> str:
