@@ -7,7 +7,6 @@ other half and every push still leaves at once.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -22,6 +21,7 @@ from wakerobin.push.connection import Answer, Failure, Pool, PoolOptions, Reques
 from wakerobin.push.fcm.account import ServiceAccount
 from wakerobin.push.place import Place
 from wakerobin.push.retry_after import retry_after
+from wakerobin.push.verdict import json_object
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -190,7 +190,7 @@ class AccessToken:
     def _parse(self, result: Result, began: float) -> _Token | Trouble:
         if isinstance(result, Failure):
             return Unavailable(f"no access token: {result.reason}", processed=False)
-        values = _object(result.body)
+        values = json_object(result.body)
         text = values.get("access_token")
         if result.status != 200:
             return self._refusal(result, values)
@@ -245,11 +245,3 @@ def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return 0.0
     return float(min(value, _MOST_S))  # in this order: an integer can be too large for a float
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
