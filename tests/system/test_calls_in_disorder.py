@@ -5,16 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.system.calls_world import SECOND
+from tests.system.faults import faults
 from tests.system.stories import nothing_is_left, records
 from tests.system.storm import Storm
-from wakerobin import metrics
 from wakerobin.core.call import CallState
 
 CALLS = 50
-
-
-def faults() -> float:
-    return sum(sample.value for metric in metrics.FAULTS.collect() for sample in metric.samples)
 
 
 @pytest.mark.parametrize("seed", range(10))

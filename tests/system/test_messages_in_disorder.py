@@ -12,17 +12,13 @@ import pytest
 
 from tests.system.asking import at_pbx, request
 from tests.system.calls_world import DOMAIN, SECOND, US, World
-from wakerobin import metrics
+from tests.system.faults import faults
 from wakerobin.core.sip.message import Message
 from wakerobin.core.values import Account, PushRegistration
 from wakerobin.testing.memory import Fault
 from wakerobin.testing.phone import FakePhone
 
 STEPS = 40
-
-
-def faults() -> float:
-    return sum(sample.value for metric in metrics.FAULTS.collect() for sample in metric.samples)
 
 
 class Disorder:

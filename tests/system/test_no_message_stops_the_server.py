@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.system.faults import faults
 from tests.system.served import PATH, World, serving
 from tests.system.survival.logs import logged
 from tests.system.survival.mutants import bodies, mutants, sip_messages
@@ -71,12 +72,6 @@ def gauges() -> dict[str, float]:
         if name in GAUGES:
             found[name] = sum(sample.value for sample in family.samples)
     return found
-
-
-def faults() -> float:
-    """How many exceptions the rooms have caught at their tops: each is a bug."""
-    (family,) = (one for one in metrics.REGISTRY.collect() if one.name == "wakerobin_faults")
-    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
 
 async def test_no_message_stops_the_server(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.system.calls_world import PBX, SECOND, World
+from tests.system.faults import faults
 from tests.system.held_back import HeldBack
 from tests.system.on_the_wire import finals
 from tests.system.stories import nothing_is_left
@@ -30,10 +31,6 @@ GIVEN_UP = "SIP;cause=487"
 
 def gauges() -> float:
     return sum(sample.value for metric in metrics.CALLS_HELD.collect() for sample in metric.samples)
-
-
-def faults() -> float:
-    return sum(sample.value for metric in metrics.FAULTS.collect() for sample in metric.samples)
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.system.faults import faults
 from tests.system.served import World, serving
 from tests.system.torture import RFC_4475, Case
 from tests.system.torture_ipv6 import RFC_5118
-from wakerobin import metrics
 
 HOST = "127.84.0.1"
 CASES = RFC_4475 + RFC_5118
@@ -116,11 +116,6 @@ def question(us: tuple[str, int], them: tuple[str, int], number: int) -> bytes:
         f"Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:{us[0]}>\r\nCall-ID: question\r\n"
         f"CSeq: {number} OPTIONS\r\nContent-Length: 0\r\n\r\n"
     ).encode()
-
-
-def faults() -> float:
-    (family,) = (one for one in metrics.REGISTRY.collect() if one.name == "wakerobin_faults")
-    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
 
 async def told(world: World, caller: Caller, case: Case, number: int) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import trustme
 
+from tests.system.faults import faults
 from tests.system.served import World, serving
 from tests.system.survival.logs import logged
 from wakerobin import metrics
@@ -169,12 +170,6 @@ def gauges(world: World) -> dict[str, float]:
 def count(name: str, **labels: str) -> float:
     """The value of a counter."""
     return metrics.REGISTRY.get_sample_value(f"wakerobin_{name}_total", labels) or 0.0
-
-
-def faults() -> float:
-    """How many exceptions the rooms have caught at their tops: each is a bug."""
-    (family,) = (one for one in metrics.REGISTRY.collect() if one.name == "wakerobin_faults")
-    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
 
 async def calm(world: World, before: dict[str, float]) -> None:
