@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.system.asking import at_pbx
+from tests.system.asking import at_pbx, request, stranger
 from tests.system.calls_world import MINUTE, SECOND, World
 from tests.system.dialogs import came, go_away, replied, talking
 from tests.system.stories import rows
@@ -190,6 +190,25 @@ async def test_one_account_can_leave_only_so_much_behind() -> None:
         await world.do(phone.register())
         await world.run_for(2 * SECOND)
         assert [byes(at_phone) for _, at_phone in calls] == [0] * 5 + [1] * MOST_OF_AN_ACCOUNT
+
+
+async def test_who_has_seen_a_call_cannot_push_its_phone_for_ever() -> None:
+    world = World()
+    async with world.running():
+        account = await world.enrol()
+        await add_target(world, world.registrations(account)[0], Provider.FCM)
+        phone = await world.registered()
+        at_phone = phone.dial("100")
+        await world.until(lambda: at_phone.status == 200)
+        await go_away(world, phone)
+        assert at_phone.invite is not None
+        seen = world.pbx.taken[at_phone.call_id].invite.values("record-route")
+        forger, routes = stranger(world), [("Route", route) for route in seen]
+        for _ in range(3 * MOST_OF_AN_ACCOUNT):
+            bye = request("BYE", at_phone.invite.contacts[0].uri, *routes, tag="made-up")
+            assert (await forger.ask(bye)).status == 480
+        await world.clock.settle()
+        assert len(overs(world)) == MOST_OF_AN_ACCOUNT
 
 
 async def _hang_up(world: World, at_phone: PhoneCall, routes: list[str]) -> list[int]:

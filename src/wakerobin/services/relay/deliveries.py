@@ -116,8 +116,10 @@ class Deliveries:
         if leg.is_over:
             return
         leg.end(answer)
-        if leg.method == "BYE" and leg.destination is not None:
-            self._late_byes.wait(leg.onward, leg.destination)
+        if leg.method != "BYE" or leg.destination is None:
+            return
+        # Each may push the phone, and whoever has seen a Route of the call can send as many as he likes.
+        if self._late_byes.wait(leg.onward, leg.destination):
             self._carrier.left(leg.destination, leg.onward)
 
     def _nudge(self, leg: Leg) -> None:

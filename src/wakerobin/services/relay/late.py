@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wakerobin.core.sip.message import Message
 from wakerobin.core.tokens import RouteToken
-from wakerobin.ports.clock import Clock, Timers
+from wakerobin.ports.clock import Clock, Timer, Timers
 
 MOST_OF_AN_ACCOUNT = 20
 MOST = 10_000
@@ -28,24 +28,27 @@ class LateMessages:
         self._clock = clock
         self._timers = timers
         self._seconds = seconds
-        self._waiting: dict[LateMessage, None] = {}
+        self._waiting: dict[LateMessage, Timer] = {}
         self._of: dict[int, list[LateMessage]] = {}
 
     def __len__(self) -> int:
         """Return how many are kept."""
         return len(self._waiting)
 
-    def wait(self, message: Message, token: RouteToken) -> None:
-        """Keep a request for as long as one may wait."""
+    def wait(self, message: Message, token: RouteToken) -> bool:
+        """Keep a request for as long as one may wait. False: an older one of the account had to go for it."""
         mine = self._of.get(token.account, [])
-        if len(mine) >= MOST_OF_AN_ACCOUNT:
+        is_full = len(mine) >= MOST_OF_AN_ACCOUNT
+        if is_full:
             self._drop(mine[0])
         elif len(self._waiting) >= MOST:
             self._drop(next(iter(self._waiting)))
         late = LateMessage(message, token)
-        self._waiting[late] = None
+        # A timer holds what it is for: it goes with it, or what was dropped would fill memory all the same.
+        when = self._clock.monotonic() + self._seconds
+        self._waiting[late] = self._timers.call_at(when, lambda: self._drop(late))
         self._of.setdefault(token.account, []).append(late)
-        self._timers.call_at(self._clock.monotonic() + self._seconds, lambda: self._drop(late))
+        return not is_full
 
     def arrived(self, account_id: int, send: Callable[[Message, RouteToken], bool]) -> None:
         """A phone of this account is there: try each; `send` says whether that was its phone."""
@@ -56,7 +59,7 @@ class LateMessages:
     def _drop(self, late: LateMessage) -> None:
         if late not in self._waiting:
             return
-        del self._waiting[late]
+        self._waiting.pop(late).cancel()
         mine = self._of[late.token.account]
         mine.remove(late)
         if not mine:
