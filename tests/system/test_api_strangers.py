@@ -50,7 +50,7 @@ async def test_an_address_cannot_be_taken_by_being_the_first_to_name_it(world: W
     (account,) = world.server.rooms.ground.store.read(lambda tx: tx.accounts.by_aor("sip:anna@pbx.test"))
     assert (account.registrar, account.transport, account.auth_user) == (
         f"{world.pbx.host}:{world.pbx.port}",
-        "udp",
+        None,
         "anna",
     )
     late = await stranger(world, registrar=elsewhere)
