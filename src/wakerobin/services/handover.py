@@ -20,7 +20,6 @@ from wakerobin.ports.options import AppOptions
 from wakerobin.ports.store import Store, Transaction
 from wakerobin.services import story
 
-ALWAYS: Final = "always"
 ALTERNATE: Final = "alternate"
 
 _PAGE = 500

@@ -19,14 +19,12 @@ from wakerobin.core.call import (
     Ring,
     Tell,
 )
-from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.guests import Guest
 from wakerobin.core.pushes import CallDetails
 from wakerobin.core.sip import forking
 from wakerobin.core.sip.header import reason_value
 from wakerobin.core.sip.message import Message, respond
 from wakerobin.core.sip.routing import forwarded, record_routes
-from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.story import readable
 from wakerobin.core.values import PhoneFlow, Purpose
 from wakerobin.ports.clock import Timer
@@ -222,11 +220,11 @@ class GuestCall:
                 self._cancel(key, reason)
             case forking.Acknowledge(key, response):
                 branch = self._branches[key]
-                ack = forking.ack_for(branch.sent, response, self._is_ours)
+                ack = forking.ack_for(branch.sent, response, self._around.routes.is_written_by_us)
                 self._around.transactions.send_ack(ack, branch.handle.heard_on)
             case forking.EndDialog(key, response, reason):
                 branch = self._branches[key]
-                bye = forking.bye_for(branch.sent, response, reason, self._is_ours)
+                bye = forking.bye_for(branch.sent, response, reason, self._around.routes.is_written_by_us)
                 self._around.transactions.request(bye, branch.handle.heard_on, _ignore, _ignore)
             case _:
                 pass  # what is to be stored of a call: this one is not
@@ -303,12 +301,6 @@ class GuestCall:
             lambda message: self._feed(self._machine.receive(key, message, self._now)),
             lambda why: self._feed(self._machine.branch_failed(key, why, self._now)),
         )
-
-    def _is_ours(self, uri: str) -> bool:
-        try:
-            return self._around.routes.is_ours(SipUri.parse(uri))
-        except SipSyntaxError:
-            return False
 
 
 def for_guest(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from wakerobin.core.addresses import parse_address
+from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import keyed_hash
 from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.tokens import RouteToken, Side, TokenKeys, read, read_way, seal_way, sign
@@ -87,6 +88,13 @@ class RecordRoutes:
     def is_ours(self, uri: SipUri) -> bool:
         """Whether a Route leads here: by its token, or because it names a listener of ours."""
         return self.read(uri) is not None if uri.user else self.is_here(uri)
+
+    def is_written_by_us(self, uri: str) -> bool:
+        """Whether the URI of a Record-Route value, as it was written, leads here."""
+        try:
+            return self.is_ours(SipUri.parse(uri))
+        except SipSyntaxError:
+            return False
 
     def is_here(self, uri: SipUri) -> bool:
         """Whether host and port are ours, whatever the user part."""

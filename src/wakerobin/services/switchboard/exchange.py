@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from wakerobin.core import tokens
-from wakerobin.core.errors import SipSyntaxError
 from wakerobin.core.ids import Entropy
 from wakerobin.core.lifetime import LifetimePolicy
 from wakerobin.core.pushes import (
@@ -20,7 +19,6 @@ from wakerobin.core.pushes import (
     Throttled,
 )
 from wakerobin.core.sip.message import Message
-from wakerobin.core.sip.uri import SipUri
 from wakerobin.core.values import Account, Flow, PhoneFlow
 from wakerobin.ports.clock import Clock, Timers
 from wakerobin.ports.sip import SipEndpoint, TransactionLayer
@@ -170,10 +168,7 @@ class Exchange:
 
     def is_ours(self, uri: str) -> bool:
         """Whether a Record-Route value is one of ours."""
-        try:
-            return self._routes.is_ours(SipUri.parse(uri))
-        except SipSyntaxError:
-            return False
+        return self._routes.is_written_by_us(uri)
 
 
 def _ignore(_message: PushMessage, _outcome: Outcome) -> None:
